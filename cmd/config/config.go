@@ -1,0 +1,334 @@
+// Package config reads sealward.hcl, the daemon's configuration. It is strict:
+// what is unknown, repeated, missing or of the wrong type is an error with file,
+// line and column, and every name that one block mentions of another is checked.
+// It reads no other file and opens no device.
+package config
+
+import (
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/gohcl"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"github.com/sealward/sealward/signer"
+)
+
+// The sockets that have a meaning of their own. Every other one is a door for
+// signing.
+const (
+	SocketSign    = "sign"
+	SocketAdmin   = "admin"
+	SocketMetrics = "metrics"
+)
+
+// Config is a checked configuration. Paths are absolute.
+type Config struct {
+	Path    string
+	Private bool
+	Policy  string
+	Journal Journal
+	Sockets []Socket // in the order of the file
+	Metrics *Socket
+	Tokens  []Token
+	Keys    []Key
+	// Deadlines and bounds, with their defaults filled in.
+	StopTimeout, SignTimeout time.Duration
+	MaxRequests              int
+}
+
+// Journal says where the record is kept and which key signs its checkpoints.
+type Journal struct {
+	Path               string
+	Key                string
+	CheckpointInterval time.Duration
+}
+
+// Socket is where callers connect. Path is empty when it comes from systemd only.
+type Socket struct {
+	Name, Path   string
+	Mode         fs.FileMode
+	Owner, Group string // empty: the daemon's own
+}
+
+// Token is a device that holds keys.
+type Token struct {
+	Name   string
+	PKCS11 PKCS11
+}
+
+// PKCS11 is a token behind a PKCS#11 module.
+type PKCS11 struct {
+	Module       string
+	ModuleSHA256 []byte // nil: not pinned
+	URI          string // RFC 7512, of the token
+	// Exactly one of the two is set.
+	PINFile, PINCredential string
+	Sessions               int
+}
+
+// Key is a key in a token and what it is for.
+type Key struct {
+	Name, Token, URI string
+	Kinds            []signer.Kind
+	Chains           []string // CAIP-2
+	Statements       bool     // signs the journal's checkpoints and nothing else
+}
+
+// Default is what a file need not say.
+func Default() Config {
+	return Config{
+		Journal:     Journal{CheckpointInterval: time.Second},
+		StopTimeout: 30 * time.Second,
+		SignTimeout: 30 * time.Second,
+		MaxRequests: 256,
+	}
+}
+
+type file struct {
+	Version     *hcl.Attribute `hcl:"version"`
+	Private     *hcl.Attribute `hcl:"private,optional"`
+	Policy      *hcl.Attribute `hcl:"policy"`
+	StopTimeout *hcl.Attribute `hcl:"stop_timeout,optional"`
+	SignTimeout *hcl.Attribute `hcl:"sign_timeout,optional"`
+	MaxRequests *hcl.Attribute `hcl:"max_requests,optional"`
+	Journal     journalBlock   `hcl:"journal,block"`
+	Metrics     *metricsBlock  `hcl:"metrics,block"`
+	Sockets     []socketBlock  `hcl:"socket,block"`
+	Tokens      []tokenBlock   `hcl:"token,block"`
+	Keys        []keyBlock     `hcl:"key,block"`
+}
+
+type journalBlock struct {
+	Path     *hcl.Attribute `hcl:"path"`
+	Key      *hcl.Attribute `hcl:"key"`
+	Interval *hcl.Attribute `hcl:"checkpoint_interval,optional"`
+}
+
+type metricsBlock struct {
+	Path  *hcl.Attribute `hcl:"path"`
+	Mode  *hcl.Attribute `hcl:"mode,optional"`
+	Owner *hcl.Attribute `hcl:"owner,optional"`
+	Group *hcl.Attribute `hcl:"group,optional"`
+}
+
+type socketBlock struct {
+	Name  string         `hcl:"name,label"`
+	Path  *hcl.Attribute `hcl:"path,optional"`
+	Mode  *hcl.Attribute `hcl:"mode,optional"`
+	Owner *hcl.Attribute `hcl:"owner,optional"`
+	Group *hcl.Attribute `hcl:"group,optional"`
+}
+
+type tokenBlock struct {
+	Name   string       `hcl:"name,label"`
+	PKCS11 *pkcs11Block `hcl:"pkcs11,block"`
+}
+
+type pkcs11Block struct {
+	Module        *hcl.Attribute `hcl:"module"`
+	ModuleSHA256  *hcl.Attribute `hcl:"module_sha256,optional"`
+	URI           *hcl.Attribute `hcl:"uri"`
+	PINFile       *hcl.Attribute `hcl:"pin_file,optional"`
+	PINCredential *hcl.Attribute `hcl:"pin_credential,optional"`
+	Sessions      *hcl.Attribute `hcl:"sessions,optional"`
+}
+
+type keyBlock struct {
+	Name       string         `hcl:"name,label"`
+	Token      *hcl.Attribute `hcl:"token"`
+	URI        *hcl.Attribute `hcl:"uri"`
+	Kinds      *hcl.Attribute `hcl:"kinds,optional"`
+	Chains     *hcl.Attribute `hcl:"chains,optional"`
+	Statements *hcl.Attribute `hcl:"statements,optional"`
+}
+
+// Parse reads a configuration. path is for positions in errors and for resolving
+// relative paths; it should be absolute. The error lists everything that is wrong,
+// a line each.
+func Parse(path string, src []byte) (*Config, error) {
+	f, diags := hclsyntax.ParseConfig(src, path, hcl.InitialPos)
+	if diags.HasErrors() {
+		return nil, problems(diags)
+	}
+	r := &reader{dir: filepath.Dir(path), blocks: blockRanges(f)}
+	var raw file
+	if r.diags = gohcl.DecodeBody(f.Body, nil, &raw); r.diags.HasErrors() {
+		return nil, problems(r.diags)
+	}
+	if v := r.int(raw.Version, 1, 0, 1<<30); v != 1 {
+		r.fail(raw.Version, "Unsupported version", "This program reads version 1.")
+	}
+	r.require(f.Body)
+	c := Default()
+	c.Path = path
+	c.Private = r.bool(raw.Private)
+	c.Policy = r.path(raw.Policy)
+	c.StopTimeout = r.duration(raw.StopTimeout, c.StopTimeout, time.Second, 10*time.Minute)
+	c.SignTimeout = r.duration(raw.SignTimeout, c.SignTimeout, 100*time.Millisecond, 10*time.Minute)
+	c.MaxRequests = r.int(raw.MaxRequests, c.MaxRequests, 1, 65536)
+	r.sockets(&c, raw)
+	r.tokens(&c, raw.Tokens)
+	r.keys(&c, raw.Keys)
+	r.journal(&c, raw.Journal)
+	if r.diags.HasErrors() {
+		return nil, problems(r.diags)
+	}
+	return &c, nil
+}
+
+func (r *reader) sockets(c *Config, raw file) {
+	seen := map[string]bool{}
+	paths := map[string]string{}
+	add := func(name string, at hcl.Range, path, mode, owner, group *hcl.Attribute, def fs.FileMode) Socket {
+		s := Socket{Name: name, Path: r.path(path), Mode: r.mode(mode, def), Owner: r.string(owner, ""), Group: r.string(group, "")}
+		if seen[name] {
+			r.failAt(at, "Repeated socket", fmt.Sprintf("There is already a socket %q.", name))
+		}
+		if other := paths[s.Path]; s.Path != "" && other != "" {
+			r.fail(path, "Repeated path", fmt.Sprintf("The socket %q has this path already.", other))
+		}
+		// sun_path holds 108 bytes with its final zero (unix(7)).
+		if len(s.Path) > 107 {
+			r.fail(path, "Path too long", fmt.Sprintf("A socket's path has at most 107 bytes; this one has %d.", len(s.Path)))
+		}
+		seen[name], paths[s.Path] = true, name
+		return s
+	}
+	for i, b := range raw.Sockets {
+		at := r.blocks.at("socket", i)
+		if b.Name == SocketMetrics || !validName(b.Name) {
+			r.failAt(at, "Unsuitable name", fmt.Sprintf("A socket's name is made of a-z 0-9 - and is not %q; metrics have a block of their own.", SocketMetrics))
+			continue
+		}
+		c.Sockets = append(c.Sockets, add(b.Name, at, b.Path, b.Mode, b.Owner, b.Group, 0o660))
+	}
+	if m := raw.Metrics; m != nil {
+		s := add(SocketMetrics, r.blocks.at("metrics", 0), m.Path, m.Mode, m.Owner, m.Group, 0o660)
+		c.Metrics = &s
+	}
+	if !seen[SocketSign] {
+		r.failAt(hcl.Range{Filename: c.Path, Start: hcl.InitialPos, End: hcl.InitialPos}, "Missing socket", `There must be a block: socket "sign" { ... }.`)
+	}
+}
+
+func (r *reader) tokens(c *Config, blocks []tokenBlock) {
+	seen := map[string]bool{}
+	for i, b := range blocks {
+		at := r.blocks.at("token", i)
+		switch {
+		case seen[b.Name]:
+			r.failAt(at, "Repeated token", fmt.Sprintf("There is already a token %q.", b.Name))
+		case !validName(b.Name):
+			r.failAt(at, "Unsuitable name", "A token's name is made of a-z 0-9 -.")
+		case b.PKCS11 == nil:
+			r.failAt(at, "Missing block", "A token says how it is reached: pkcs11 { ... }.")
+			continue
+		}
+		seen[b.Name] = true
+		p := b.PKCS11
+		t := Token{b.Name, PKCS11{
+			Module: r.path(p.Module), URI: r.string(p.URI, ""), PINFile: r.path(p.PINFile),
+			PINCredential: r.string(p.PINCredential, ""), Sessions: r.int(p.Sessions, 8, 1, 1024),
+		}}
+		if p.ModuleSHA256 != nil {
+			sum, err := hex.DecodeString(r.string(p.ModuleSHA256, ""))
+			if err != nil || len(sum) != 32 {
+				r.fail(p.ModuleSHA256, "Unsuitable digest", "Want 64 hexadecimal digits, as sha256sum prints them.")
+			}
+			t.PKCS11.ModuleSHA256 = sum
+		}
+		if (p.PINFile == nil) == (p.PINCredential == nil) {
+			r.fail(p.URI, "Where is the PIN?", "A token has either pin_file or pin_credential.")
+		}
+		if name := t.PKCS11.PINCredential; p.PINCredential != nil && (name == "" || strings.ContainsAny(name, "/\x00") || strings.HasPrefix(name, ".")) {
+			r.fail(p.PINCredential, "Unsuitable credential", "It is the name of a systemd credential, as in LoadCredential=NAME:PATH.")
+		}
+		c.Tokens = append(c.Tokens, t)
+	}
+}
+
+var (
+	chainID = regexp.MustCompile(`^eip155:[1-9][0-9]{0,17}$`)
+	kinds   = []signer.Kind{signer.KindEVMTransaction, signer.KindEVMMessage, signer.KindDigest}
+)
+
+func (r *reader) keys(c *Config, blocks []keyBlock) {
+	seen := map[string]bool{}
+	var tokens []string
+	for _, t := range c.Tokens {
+		tokens = append(tokens, t.Name)
+	}
+	for i, b := range blocks {
+		at := r.blocks.at("key", i)
+		switch {
+		case seen[b.Name]:
+			r.failAt(at, "Repeated key", fmt.Sprintf("There is already a key %q.", b.Name))
+		case !validName(b.Name):
+			r.failAt(at, "Unsuitable name", "A key's name is made of a-z 0-9 -.")
+		}
+		seen[b.Name] = true
+		k := Key{Name: b.Name, Token: r.string(b.Token, ""), URI: r.string(b.URI, ""), Chains: r.strings(b.Chains), Statements: r.bool(b.Statements)}
+		if !slices.Contains(tokens, k.Token) {
+			r.fail(b.Token, "Unknown token", fmt.Sprintf("There is no token %q.%s", k.Token, meant(k.Token, tokens)))
+		}
+		r.kinds(&k, b, at)
+		for _, chain := range k.Chains {
+			if !chainID.MatchString(chain) {
+				r.fail(b.Chains, "Unsuitable chain", fmt.Sprintf("%q is no CAIP-2 id of an Ethereum chain; the main network is \"eip155:1\".", chain))
+			}
+		}
+		c.Keys = append(c.Keys, k)
+	}
+}
+
+func (r *reader) kinds(k *Key, b keyBlock, at hcl.Range) {
+	var known []string
+	for _, kind := range kinds {
+		known = append(known, string(kind))
+	}
+	for _, s := range r.strings(b.Kinds) {
+		if !slices.Contains(known, s) {
+			r.fail(b.Kinds, "Unknown kind", fmt.Sprintf("There is no kind %q.%s", s, meant(s, known)))
+		}
+		if slices.Contains(k.Kinds, signer.Kind(s)) {
+			r.fail(b.Kinds, "Repeated kind", fmt.Sprintf("%q is there already.", s))
+		}
+		k.Kinds = append(k.Kinds, signer.Kind(s))
+	}
+	switch {
+	case k.Statements && (b.Kinds != nil || b.Chains != nil):
+		r.failAt(at, "A key for statements signs nothing else", "Remove kinds and chains, or statements.")
+	case !k.Statements && len(k.Kinds) == 0:
+		r.failAt(at, "Missing kinds", "Say what the key may sign, e.g. kinds = [\"evm.transaction\"].")
+	case slices.Contains(k.Kinds, signer.KindDigest) && len(k.Kinds) > 1:
+		r.fail(b.Kinds, "A key for digests signs nothing else", "An opaque digest may be that of anything, also of the other kinds.")
+	case slices.Contains(k.Kinds, signer.KindEVMTransaction) && len(k.Chains) == 0:
+		r.failAt(at, "Missing chains", "A key for evm.transaction lists the chains it signs for, e.g. chains = [\"eip155:1\"].")
+	}
+}
+
+func (r *reader) journal(c *Config, b journalBlock) {
+	c.Journal.Path = r.path(b.Path)
+	c.Journal.Key = r.string(b.Key, "")
+	c.Journal.CheckpointInterval = r.duration(b.Interval, c.Journal.CheckpointInterval, 10*time.Millisecond, time.Hour)
+	var names []string
+	for _, k := range c.Keys {
+		if k.Statements {
+			names = append(names, k.Name)
+			if k.Name != c.Journal.Key {
+				r.fail(b.Key, "A key without use", fmt.Sprintf("The key %q is for statements, but the journal uses %q.", k.Name, c.Journal.Key))
+			}
+		}
+	}
+	if !slices.Contains(names, c.Journal.Key) {
+		r.fail(b.Key, "Unknown key", fmt.Sprintf("There is no key %q with statements = true.%s", c.Journal.Key, meant(c.Journal.Key, names)))
+	}
+}

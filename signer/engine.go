@@ -1,0 +1,403 @@
+package signer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// ManagedKey is a key under the engine's care, with what the configuration says
+// of it. Its info must agree with the key itself.
+type ManagedKey struct {
+	Info KeyInfo
+	Key  Key
+}
+
+// Config is what an [Engine] is made of. Every field must be set but MaxRequests
+// and SignTimeout, which have defaults.
+type Config struct {
+	Instance string // of the journal
+	Keys     []ManagedKey
+	Decoders map[Kind]Decoder
+	Policy   Policy
+	Journal  Journal
+	Verifier Verifier
+	Now      func() time.Time
+	Rand     io.Reader // of nonces; crypto/rand outside tests
+	Log      *slog.Logger
+	// MaxRequests bounds how many requests are in the pipeline at once, 256 by
+	// default; one caller may have half of them.
+	MaxRequests int
+	// SignTimeout bounds the wait for a device, 30 s by default.
+	SignTimeout time.Duration
+}
+
+// Engine is the pipeline. It is safe for concurrent use.
+type Engine struct {
+	c      Config
+	keys   map[string]ManagedKey
+	policy atomic.Pointer[policyBox]
+	quota  *quota
+	rate   *refusals
+
+	mu      sync.Mutex
+	closed  bool                // owned by mu
+	running map[runKey]*running // owned by mu
+	wg      sync.WaitGroup      // one per element of running
+}
+
+type policyBox struct{ Policy }
+
+// runKey scopes a request id to its caller.
+type runKey struct{ caller, id string }
+
+// running is a request in the pipeline. The goroutine that runs it sets result
+// and err and then closes done.
+type running struct {
+	digest [32]byte
+	done   chan struct{}
+	result Result
+	err    error
+}
+
+// Result is what a caller gets for a request that was signed.
+type Result struct {
+	RequestID   string
+	Signatures  [][]byte // one per message, in their scheme's encoding
+	Artifact    []byte   // e.g. the raw signed transaction; nil where the kind has none
+	Intent      Intent
+	Key         KeyInfo
+	Leaf        uint64 // of the authorisation
+	OutcomeLeaf uint64
+	Time        time.Time // journal time of the authorisation
+}
+
+// New checks a configuration and returns the engine.
+func New(c Config) (*Engine, error) {
+	if c.Instance == "" || len(c.Decoders) == 0 || c.Policy == nil || c.Journal == nil || c.Verifier == nil || c.Now == nil || c.Rand == nil || c.Log == nil {
+		return nil, errors.New("engine: instance, decoders, policy, journal, verifier, clock, randomness and log are all required")
+	}
+	if c.MaxRequests == 0 {
+		c.MaxRequests = 256
+	}
+	if c.SignTimeout == 0 {
+		c.SignTimeout = 30 * time.Second
+	}
+	e := &Engine{
+		c: c, keys: map[string]ManagedKey{}, running: map[runKey]*running{},
+		quota: newQuota(c.MaxRequests, max(1, c.MaxRequests/2)), rate: newRefusals(),
+	}
+	byKey := map[string]string{}
+	for _, k := range c.Keys {
+		if err := e.addKey(k, byKey); err != nil {
+			return nil, fmt.Errorf("key %q: %w", k.Info.Name, err)
+		}
+	}
+	e.policy.Store(&policyBox{c.Policy})
+	return e, nil
+}
+
+func (e *Engine) addKey(k ManagedKey, byKey map[string]string) error {
+	pub := k.Key.Public()
+	print := pub.Fingerprint()
+	switch other := byKey[print]; {
+	case print == "":
+		return fmt.Errorf("algorithm %q is not supported", pub.Algorithm)
+	case k.Info.Fingerprint != print || k.Info.Protection != k.Key.Protection():
+		return errors.New("the description does not fit the key in the device")
+	case len(k.Info.Kinds) == 0:
+		return errors.New("it accepts no kind of payload; list at least one in kinds")
+	case slices.Contains(k.Info.Kinds, KindDigest) && len(k.Info.Kinds) > 1:
+		return errors.New("a key that signs opaque digests can be made to sign anything, so it must accept no other kind")
+	case other != "":
+		return fmt.Errorf("it is the same public key as %q; one key has one name", other)
+	}
+	if _, dup := e.keys[k.Info.Name]; dup {
+		return errors.New("the name is used twice")
+	}
+	for _, kind := range k.Info.Kinds {
+		if e.c.Decoders[kind] == nil {
+			return fmt.Errorf("there is no decoder for kind %q", kind)
+		}
+	}
+	byKey[print] = k.Info.Name
+	e.keys[k.Info.Name] = k
+	return nil
+}
+
+// Sign is the pipeline's front door. It returns the signature, or an [*Error]
+// that says why there is none; with [CodePending] the request goes on and
+// [Engine.Lookup] will have its result. A context that ends stops the waiting and
+// nothing else: a client that hangs up must not be able to suppress the record.
+func (e *Engine) Sign(ctx context.Context, c Caller, r Request) (Result, error) {
+	if !c.Identified {
+		return Result{}, &Error{Code: CodeUnauthenticated, Detail: "the kernel does not say who is asking"}
+	}
+	if err := r.check(); err != nil {
+		return Result{}, e.refuse(context.WithoutCancel(ctx), c, r, err)
+	}
+	run, err := e.start(ctx, c, r)
+	if err != nil {
+		return Result{}, err
+	}
+	select {
+	case <-run.done:
+		return run.result, run.err
+	case <-ctx.Done():
+		return Result{}, &Error{Code: CodePending, Detail: fmt.Sprintf("request %q is still being worked on; look it up, or ask again with the same id", r.ID), Err: context.Cause(ctx)}
+	}
+}
+
+// start puts a request into the pipeline, or joins the same one that is there.
+func (e *Engine) start(ctx context.Context, c Caller, r Request) (*running, error) {
+	digest := r.Digest()
+	key := runKey{c.ID(), r.ID}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if run := e.running[key]; run != nil {
+		if run.digest != digest {
+			return nil, conflict(r.ID)
+		}
+		return run, nil
+	}
+	if e.closed {
+		return nil, &Error{Code: CodeUnavailable, Detail: "sealward is stopping; ask again when it is back"}
+	}
+	if !e.quota.take(c.UID) {
+		return nil, &Error{Code: CodeOverloaded, Detail: "too many requests at once; wait for some to finish, then ask again"}
+	}
+	run := &running{digest: digest, done: make(chan struct{})}
+	e.running[key] = run
+	e.wg.Add(1)
+	go func() {
+		defer e.wg.Done()
+		run.err = &Error{Code: CodeInternal, Detail: "the request could not be handled; its operator finds the cause in the log"}
+		defer func() {
+			if p := recover(); p != nil {
+				e.c.Log.Error("a request made the pipeline panic", "caller", key.caller, "request", key.id, "panic", p)
+			}
+			e.mu.Lock()
+			delete(e.running, key)
+			e.quota.give(c.UID)
+			e.mu.Unlock()
+			close(run.done)
+		}()
+		run.result, run.err = e.run(context.WithoutCancel(ctx), c, r)
+	}()
+	return run, nil
+}
+
+// run is the order of work that doc.go promises.
+func (e *Engine) run(ctx context.Context, c Caller, r Request) (Result, error) {
+	policy := e.policy.Load().Policy
+	p, key, decoder, err := e.propose(policy, c, r)
+	if err != nil {
+		if prior, ok := e.prior(ctx, c, r); ok {
+			return e.answered(prior, err)
+		}
+		return Result{}, e.refuse(ctx, c, r, err)
+	}
+
+	rec, err := e.c.Journal.Record(ctx, p, policy.Windows(), func(f Facts) Decision {
+		return e.limitRefusals(c, decide(policy, p, f))
+	})
+	if err != nil {
+		return Result{}, unavailable("the request cannot be recorded, so it is not signed", err)
+	}
+	switch {
+	case rec.Prior && rec.RequestDigest != r.Digest():
+		return Result{}, e.refuse(ctx, c, r, conflict(r.ID))
+	case rec.Decision.Verdict != Allow:
+		return Result{}, denied(rec)
+	case rec.Outcome != nil && rec.Outcome.Signatures != nil:
+		return e.result(decoder, rec)
+	case rec.Prior:
+		// Authorised before, and what became of it is unknown: sign the same
+		// message again, if the policy in force would still hear of it.
+		if err := e.again(policy, p, rec); err != nil {
+			return Result{}, err
+		}
+	}
+
+	outcome := e.sign(ctx, key, rec)
+	if outcome.Leaf, err = e.c.Journal.Finish(ctx, outcome); err != nil {
+		return Result{}, unavailable("the signature cannot be recorded, so it is not released; ask again with the same id", err)
+	}
+	rec.Outcome = &outcome
+	if outcome.Code != "" {
+		return Result{}, &Error{Code: outcome.Code, Detail: outcome.Detail}
+	}
+	return e.result(decoder, rec)
+}
+
+// propose finds the key and decodes the payload. A key that no rule gives to the
+// caller does not exist, as far as the caller can tell.
+func (e *Engine) propose(policy Policy, c Caller, r Request) (Proposal, ManagedKey, Decoder, error) {
+	none := func(err error) (Proposal, ManagedKey, Decoder, error) { return Proposal{}, ManagedKey{}, nil, err }
+	key, ok := e.keys[r.Key]
+	if !ok || !policy.Grants(c, key.Info) {
+		return none(noKey(r.Key))
+	}
+	if !slices.Contains(key.Info.Kinds, r.Kind) {
+		return none(invalid("key %q does not sign kind %q; it signs %q", r.Key, clip(string(r.Kind)), key.Info.Kinds))
+	}
+	decoder := e.c.Decoders[r.Kind]
+	intent, err := decoder.Decode(r.Payload, key.Info, policy.Book())
+	if err != nil {
+		return none(err)
+	}
+	if len(intent.Effects) == 0 || len(intent.Messages) == 0 || intent.Kind != r.Kind {
+		return none(&Error{Code: CodeInternal, Detail: fmt.Sprintf("the decoder for kind %q returned no effect or message", r.Kind)})
+	}
+	p := Proposal{
+		Instance: e.c.Instance, Caller: c, Request: r, Key: key.Info, Intent: intent,
+		Policy: policy.Version(), Decoder: decoder.Version(), Created: e.c.Now(),
+	}
+	if _, err := io.ReadFull(e.c.Rand, p.Nonce[:]); err != nil {
+		return none(&Error{Code: CodeInternal, Detail: "no randomness for a nonce", Err: err})
+	}
+	return p, key, decoder, nil
+}
+
+// decide asks the policy, after the request's own validity. Expiry is judged by
+// the later clock and not-before by the earlier, so that neither of the two can
+// be set to widen it.
+func decide(policy Policy, p Proposal, f Facts) Decision {
+	early, late := f.Time, f.Wall
+	if late.Before(early) {
+		early, late = late, early
+	}
+	r := p.Request
+	switch {
+	case !r.NotBefore.IsZero() && early.Before(r.NotBefore):
+		return Decision{Reason: fmt.Sprintf("the request is not valid before %s; it is %s", formatTime(r.NotBefore), formatTime(early))}
+	case !r.Expires.IsZero() && !late.Before(r.Expires):
+		return Decision{Reason: fmt.Sprintf("the request expired at %s; it is %s", formatTime(r.Expires), formatTime(late))}
+	}
+	d := policy.Decide(p, f)
+	switch d.Verdict {
+	case Allow, Deny:
+	case Ask:
+		d.Verdict, d.Reason = Deny, "policy asks for approvals, which this version cannot collect"
+	default:
+		d.Verdict = Deny
+	}
+	return d
+}
+
+// again checks that an earlier authorisation may be signed now. Its outflow stays
+// reserved from the first time, so limits are not asked twice.
+func (e *Engine) again(policy Policy, now Proposal, rec Recorded) error {
+	then := rec.Proposal
+	same := slices.EqualFunc(now.Intent.Messages, then.Intent.Messages, func(a, b Message) bool {
+		return a.Scheme == b.Scheme && string(a.Bytes) == string(b.Bytes)
+	})
+	if !same || now.Key.Fingerprint != then.Key.Fingerprint {
+		return &Error{Code: CodeConflict, Detail: fmt.Sprintf("request %q was authorised for another key or message than its bytes mean today; use a new id", now.Request.ID)}
+	}
+	wall := e.c.Now()
+	f := Facts{Time: wall, Wall: wall, Spent: rec.Facts.Spent}
+	if rec.Facts.Time.After(wall) {
+		f.Time = rec.Facts.Time
+	}
+	if now.Policy != then.Policy {
+		// The windows of another policy were not measured then; measure them empty,
+		// as the amount itself is already counted.
+		f.Spent = emptySpent(now, policy.Windows())
+	}
+	if d := decide(policy, now, f); d.Verdict != Allow {
+		return &Error{Code: CodeDenied, Detail: "this request was authorised before, but would be refused now: " + d.Reason}
+	}
+	return nil
+}
+
+// sign asks the device for every message, and holds back all of them unless each
+// verifies.
+func (e *Engine) sign(ctx context.Context, k ManagedKey, rec Recorded) Outcome {
+	ctx, cancel := context.WithTimeout(ctx, e.c.SignTimeout)
+	defer cancel()
+	out := Outcome{Authorization: rec.Leaf}
+	for _, m := range rec.Proposal.Intent.Messages {
+		raw, err := k.Key.Sign(ctx, Authorized{m, true})
+		if err != nil {
+			e.c.Log.Error("a key could not sign", "key", k.Info.Name, "leaf", rec.Leaf, "error", err)
+			return failed(rec.Leaf, CodeUnavailable, fmt.Sprintf("key %q is not available", k.Info.Name), err)
+		}
+		sig, err := e.c.Verifier.Finish(k.Info.Public, m, raw)
+		if err != nil {
+			e.c.Log.Error("a device returned a signature that does not verify", "key", k.Info.Name, "leaf", rec.Leaf, "error", err)
+			return failed(rec.Leaf, CodeInternal, fmt.Sprintf("key %q returned a signature that does not verify; nothing is released", k.Info.Name), nil)
+		}
+		out.Signatures = append(out.Signatures, sig)
+	}
+	return out
+}
+
+func failed(leaf uint64, code Code, detail string, err error) Outcome {
+	if e, ok := errors.AsType[*Error](err); ok {
+		code, detail = e.Code, detail+": "+e.Detail
+	}
+	return Outcome{Authorization: leaf, Code: code, Detail: detail}
+}
+
+// result assembles the answer from the record, so that the first answer and a
+// repeated one are made the same way.
+func (e *Engine) result(d Decoder, rec Recorded) (Result, error) {
+	p := rec.Proposal
+	artifact, err := d.Assemble(p.Request.Payload, p.Key, rec.Outcome.Signatures)
+	if err != nil {
+		return Result{}, &Error{Code: CodeInternal, Detail: "the signature was made but cannot be put into its envelope", Err: err}
+	}
+	return Result{
+		RequestID: p.Request.ID, Signatures: rec.Outcome.Signatures, Artifact: artifact, Intent: p.Intent, Key: p.Key,
+		Leaf: rec.Leaf, OutcomeLeaf: rec.Outcome.Leaf, Time: rec.Time,
+	}, nil
+}
+
+// answered repeats the answer to a request that could not be understood today,
+// since its key or decoder is gone, but was when it was first asked. err is the
+// answer if there was none.
+func (e *Engine) answered(rec Recorded, err error) (Result, error) {
+	switch d := e.c.Decoders[rec.Proposal.Request.Kind]; {
+	case rec.Decision.Verdict != Allow:
+		return Result{}, denied(rec)
+	case rec.Outcome != nil && rec.Outcome.Signatures != nil && d != nil:
+		return e.result(d, rec)
+	}
+	return Result{}, err
+}
+
+// SetPolicy puts another policy in force, once that is recorded. Requests that
+// are already in the pipeline finish under the one that they began with.
+func (e *Engine) SetPolicy(ctx context.Context, p Policy) error {
+	if _, err := e.c.Journal.Note(ctx, Event{Type: EventPolicy, Policy: p.Version()}); err != nil {
+		return unavailable("the change of policy cannot be recorded, so the old one stays in force", err)
+	}
+	e.policy.Store(&policyBox{p})
+	return nil
+}
+
+// Policy returns the policy in force.
+func (e *Engine) Policy() Policy { return e.policy.Load().Policy }
+
+// Close refuses new requests and waits for those in the pipeline until ctx ends.
+func (e *Engine) Close(ctx context.Context) error {
+	e.mu.Lock()
+	e.closed = true
+	n := len(e.running)
+	e.mu.Unlock()
+	done := make(chan struct{})
+	go func() { e.wg.Wait(); close(done) }()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("stop: some of %d requests were still being signed: %w", n, context.Cause(ctx))
+	}
+}

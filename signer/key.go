@@ -1,0 +1,160 @@
+package signer
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/asn1"
+	"encoding/hex"
+	"fmt"
+)
+
+// Algorithm is what a key is.
+type Algorithm string
+
+// The algorithms.
+const (
+	AlgorithmSecp256k1 Algorithm = "secp256k1"
+	AlgorithmP256      Algorithm = "p256"
+	AlgorithmP384      Algorithm = "p384"
+	AlgorithmP521      Algorithm = "p521"
+	AlgorithmEd25519   Algorithm = "ed25519"
+	AlgorithmRSA       Algorithm = "rsa"
+)
+
+// PublicKey is a public key in its standard encoding.
+type PublicKey struct {
+	Algorithm Algorithm
+	// Bytes is the uncompressed point (SEC 1, 2.3.3) for the curves, the 32 bytes
+	// of RFC 8032 for Ed25519, the RSAPublicKey of RFC 8017 A.1.1 for RSA.
+	Bytes []byte
+}
+
+var (
+	oidECPublicKey = asn1.ObjectIdentifier{1, 2, 840, 10045, 2, 1}
+	oidCurve       = map[Algorithm]asn1.ObjectIdentifier{ // RFC 5480, 2.1.1.1; SEC 2, A.2.1
+		AlgorithmSecp256k1: {1, 3, 132, 0, 10},
+		AlgorithmP256:      {1, 2, 840, 10045, 3, 1, 7},
+		AlgorithmP384:      {1, 3, 132, 0, 34},
+		AlgorithmP521:      {1, 3, 132, 0, 35},
+	}
+	oidEd25519 = asn1.ObjectIdentifier{1, 3, 101, 112}             // RFC 8410, 3
+	oidRSA     = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 1} // RFC 8017, A.1
+)
+
+// SPKI returns the key as a SubjectPublicKeyInfo (RFC 5280, 4.1.2.7), or an error
+// for an algorithm that is not one of ours.
+func (k PublicKey) SPKI() ([]byte, error) {
+	type algorithm struct {
+		OID    asn1.ObjectIdentifier
+		Params asn1.RawValue `asn1:"optional"`
+	}
+	var a algorithm
+	switch k.Algorithm {
+	case AlgorithmEd25519:
+		a.OID = oidEd25519
+	case AlgorithmRSA:
+		a.OID, a.Params = oidRSA, asn1.NullRawValue
+	default:
+		curve, ok := oidCurve[k.Algorithm]
+		if !ok {
+			return nil, fmt.Errorf("public key: unknown algorithm %q", k.Algorithm)
+		}
+		der, err := asn1.Marshal(curve)
+		if err != nil {
+			return nil, err
+		}
+		a.OID, a.Params = oidECPublicKey, asn1.RawValue{FullBytes: der}
+	}
+	return asn1.Marshal(struct {
+		Algorithm algorithm
+		Key       asn1.BitString
+	}{a, asn1.BitString{Bytes: k.Bytes, BitLength: 8 * len(k.Bytes)}})
+}
+
+// Fingerprint is "sha256:" and the hexadecimal SHA-256 of the key's SPKI. Limits
+// and records name keys by it, so that renaming a key resets nothing. It is empty
+// for a key that has no SPKI.
+func (k PublicKey) Fingerprint() string {
+	der, err := k.SPKI()
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(der)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// Protection says where a private key can be used.
+type Protection string
+
+// The protections. There is no third one outside tests.
+const (
+	ProtectionResident Protection = "resident" // the device signs
+	ProtectionWrapped  Protection = "wrapped"  // sealed to the device, opened for the moment of use
+)
+
+// KeyInfo is what policy, decoders and people may know of a key.
+type KeyInfo struct {
+	Name        string
+	Public      PublicKey
+	Fingerprint string // of Public
+	Protection  Protection
+	Kinds       []Kind   // the kinds of payload that it signs
+	Chains      []string // CAIP-2; a payload for another chain is refused. Empty: the kind has no chain
+}
+
+// Scheme says how a message is signed and how the signature is encoded.
+type Scheme string
+
+// The schemes. For ECDSA, [Message].Bytes is the 32-byte prehash and s is in the
+// lower half of the order; for Ed25519 it is the whole message (RFC 8032, 5.1).
+const (
+	SchemeSecp256k1 Scheme = "ecdsa-secp256k1-recoverable" // r || s || v, 65 bytes, v is 0 or 1 (SEC 1, 4.1.6)
+	SchemeP256      Scheme = "ecdsa-p256"                  // r || s, 64 bytes
+	SchemeEd25519   Scheme = "ed25519"                     // 64 bytes
+)
+
+// Message is what a key signs.
+type Message struct {
+	Scheme Scheme
+	Bytes  []byte
+}
+
+// Authorized is proof that a message was decided, approved and durably recorded.
+// Only [Engine] makes one that is not zero, so no code path reaches a key around
+// the pipeline.
+type Authorized struct {
+	msg Message
+	ok  bool
+}
+
+// Message returns the message to sign, or false for the zero Authorized.
+func (a Authorized) Message() (Message, bool) { return a.msg, a.ok }
+
+// Statement is something that Sealward itself says with a key: a closed set, each
+// domain-separated. Only this package makes one that is not zero.
+type Statement struct {
+	msg Message
+	ok  bool
+}
+
+// Message returns the message to sign, or false for the zero Statement.
+func (s Statement) Message() (Message, bool) { return s.msg, s.ok }
+
+// Key signs in hardware. Implementations live under backends; they refuse a zero
+// argument, return the device's own encoding (r || s for ECDSA, whatever half s
+// is in), and do not check the signature: a [Verifier] does. An error of theirs is
+// an [*Error] with code [CodeUnavailable] where trying again later makes sense.
+type Key interface {
+	Public() PublicKey
+	Protection() Protection
+	Sign(ctx context.Context, a Authorized) ([]byte, error)
+	SignStatement(ctx context.Context, s Statement) ([]byte, error)
+}
+
+// Verifier stands between a device and the world.
+type Verifier interface {
+	// Finish checks what a device returned for a message under a public key and
+	// returns it in the encoding of the message's scheme. What it returns an error
+	// for is never released.
+	Finish(pub PublicKey, m Message, raw []byte) ([]byte, error)
+}

@@ -1,0 +1,46 @@
+#!/bin/bash
+# Installs what building and testing need and this machine lacks: Debian packages,
+# npm packages for the tests, Go tools. Prints nothing when nothing is missing.
+set -eu -o pipefail
+cd "$(dirname "$0")/.."
+
+# gcc, libc6-dev and pkg-config build the cgo parts; softhsm2 and p11-kit are the
+# simulators; opensc and jq are for the documentation's commands; systemd verifies
+# the units; protobuf-compiler generates the API; nodejs runs the wallet's side.
+packages=(gcc libc6-dev pkg-config softhsm2 p11-kit p11-kit-modules opensc jq curl
+  systemd protobuf-compiler libprotobuf-dev ca-certificates)
+command -v node >/dev/null || packages+=(nodejs)
+command -v npm >/dev/null || packages+=(npm)
+
+missing=()
+for p in "${packages[@]}"; do
+  [ "$(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null)" = installed ] || missing+=("$p")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+  as_root=()
+  if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || { echo "deps: these packages are missing: ${missing[*]}; install them as root, or install sudo" >&2; exit 1; }
+    as_root=(sudo)
+  fi
+  echo "deps: installing ${missing[*]}"
+  "${as_root[@]}" apt-get -qq -o DPkg::Lock::Timeout=400 update
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=400 \
+    install -y --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+command -v go >/dev/null || { echo "deps: Go is missing; install Go $(sed -n 's/^go //p' go.mod) or later" >&2; exit 1; }
+
+# The stamps are hashes of what was asked for, so that a changed pin is installed.
+mkdir -p .build/bin
+want=$(sha256sum tools/node/package-lock.json)
+if [ "$(cat .build/node.stamp 2>/dev/null)" != "$want" ] || [ ! -d tools/node/node_modules ]; then
+  echo "deps: installing npm packages for the tests"
+  npm ci --prefix tools/node --ignore-scripts --no-audit --no-fund --silent
+  echo "$want" > .build/node.stamp
+fi
+want=$(cat tools/go.mod tools/go.sum | sha256sum)
+if [ "$(cat .build/tools.stamp 2>/dev/null)" != "$want" ]; then
+  echo "deps: building the Go tools"
+  (cd tools && GOBIN="$PWD/../.build/bin" CGO_ENABLED=0 go install tool)
+  echo "$want" > .build/tools.stamp
+fi
