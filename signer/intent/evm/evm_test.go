@@ -1,0 +1,215 @@
+package evm_test
+
+import (
+	"crypto/ecdsa"
+	"encoding/hex"
+	"encoding/json"
+	"math/big"
+	"testing"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/common/hexutil"
+	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/crypto"
+	"github.com/ethereum/go-ethereum/rlp"
+
+	"github.com/sealward/sealward/signer"
+	"github.com/sealward/sealward/signer/intent/evm"
+)
+
+const (
+	sender   = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
+	payee    = "0x52908400098527886E0F7030069857D2E4169EE7"
+	usdc     = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48"
+	stranger = "0xdAC17F958D2ee523a2206206994597C13D831ec7"
+	ether    = "eip155:1/slip44:60"
+	usdcID   = "eip155:1/erc20:" + usdc
+)
+
+// private is the first key of every development node.
+func private(t testing.TB) *ecdsa.PrivateKey {
+	t.Helper()
+	k, err := crypto.HexToECDSA("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func keyFor(t testing.TB, chains ...string) signer.KeyInfo {
+	t.Helper()
+	pub := signer.PublicKey{Algorithm: signer.AlgorithmSecp256k1, Bytes: crypto.FromECDSAPub(&private(t).PublicKey)}
+	return signer.KeyInfo{
+		Name: "hot", Public: pub, Fingerprint: pub.Fingerprint(), Protection: signer.ProtectionResident,
+		Kinds: []signer.Kind{signer.KindEVMTransaction, signer.KindEVMMessage}, Chains: chains,
+	}
+}
+
+func book() signer.Book {
+	return signer.Book{Assets: map[string]signer.Asset{
+		ether:  {ID: ether, Name: "eth", Decimals: 18},
+		usdcID: {ID: usdcID, Name: "usdc", Decimals: 6},
+	}}
+}
+
+func address(s string) *common.Address {
+	a := common.HexToAddress(s)
+	return &a
+}
+
+func wei(s string) *big.Int {
+	n, ok := new(big.Int).SetString(s, 10)
+	if !ok {
+		panic("not a number: " + s)
+	}
+	return n
+}
+
+// pay is a plain payment; tests change what they are about.
+func pay(change func(*types.DynamicFeeTx)) *types.DynamicFeeTx {
+	tx := &types.DynamicFeeTx{
+		ChainID: big.NewInt(1), Nonce: 7, GasTipCap: wei("1000000000"), GasFeeCap: wei("30000000000"),
+		Gas: 21000, To: address(payee), Value: wei("1500000000000000000"),
+	}
+	if change != nil {
+		change(tx)
+	}
+	return tx
+}
+
+// raw encodes the unsigned form with go-ethereum's reflection, a second opinion
+// on the encoder under test.
+func raw(t testing.TB, data types.TxData) []byte {
+	t.Helper()
+	return rawOf(t, types.NewTx(data), nil)
+}
+
+func rawOf(t testing.TB, tx *types.Transaction, chainID *big.Int) []byte {
+	t.Helper()
+	var list []any
+	switch tx.Type() {
+	case types.LegacyTxType:
+		list = []any{tx.Nonce(), tx.GasPrice(), tx.Gas(), tx.To(), tx.Value(), tx.Data(), chainID, uint64(0), uint64(0)}
+	case types.AccessListTxType:
+		list = []any{tx.ChainId(), tx.Nonce(), tx.GasPrice(), tx.Gas(), tx.To(), tx.Value(), tx.Data(), tx.AccessList()}
+	case types.DynamicFeeTxType:
+		list = []any{tx.ChainId(), tx.Nonce(), tx.GasTipCap(), tx.GasFeeCap(), tx.Gas(), tx.To(), tx.Value(), tx.Data(), tx.AccessList()}
+	default:
+		t.Fatalf("type %d", tx.Type())
+	}
+	b := encodeRLP(t, list)
+	if tx.Type() == types.LegacyTxType {
+		return b
+	}
+	return append([]byte{tx.Type()}, b...)
+}
+
+func encodeRLP(t testing.TB, v any) []byte {
+	t.Helper()
+	b, err := rlp.EncodeToBytes(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// object is the eth_signTransaction form of a transaction.
+func object(tx *types.Transaction, chainID *big.Int) map[string]any {
+	o := map[string]any{
+		"from": sender, "nonce": hexutil.EncodeUint64(tx.Nonce()), "gas": hexutil.EncodeUint64(tx.Gas()),
+		"value": hexutil.EncodeBig(tx.Value()), "input": hexutil.Encode(tx.Data()), "chainId": hexutil.EncodeBig(chainID),
+		"to": tx.To(),
+	}
+	if tx.Type() == types.DynamicFeeTxType {
+		o["maxFeePerGas"], o["maxPriorityFeePerGas"] = hexutil.EncodeBig(tx.GasFeeCap()), hexutil.EncodeBig(tx.GasTipCap())
+	} else {
+		o["gasPrice"] = hexutil.EncodeBig(tx.GasPrice())
+	}
+	if tx.Type() != types.LegacyTxType {
+		tuples := []map[string]any{}
+		for _, e := range tx.AccessList() {
+			keys := append([]common.Hash{}, e.StorageKeys...)
+			tuples = append(tuples, map[string]any{"address": e.Address, "storageKeys": keys})
+		}
+		o["accessList"] = tuples
+	}
+	return o
+}
+
+func toJSON(t testing.TB, v any) []byte {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func toHex(b []byte) []byte { return []byte("0x" + hex.EncodeToString(b)) }
+
+func sign(t testing.TB, m signer.Message) []byte {
+	t.Helper()
+	sig, err := crypto.Sign(m.Bytes, private(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sig
+}
+
+func field(in signer.Intent, name string) string {
+	for _, f := range in.Fields {
+		if f.Name == name {
+			return f.Value
+		}
+	}
+	return ""
+}
+
+func warnings(in signer.Intent) []string {
+	var codes []string
+	for _, w := range in.Warnings {
+		codes = append(codes, w.Code)
+	}
+	return codes
+}
+
+func TestAddressIsChecksummed(t *testing.T) {
+	got, err := evm.Address(keyFor(t).Public)
+	if err != nil || got != sender {
+		t.Errorf("Address = %q, %v; want %q", got, err, sender)
+	}
+}
+
+func TestAddressRefusesOtherKeys(t *testing.T) {
+	good := keyFor(t).Public.Bytes
+	offCurve := append([]byte{}, good...)
+	offCurve[64] ^= 1
+	for name, pub := range map[string]signer.PublicKey{
+		"no key":             {},
+		"P-256":              {Algorithm: signer.AlgorithmP256, Bytes: good},
+		"not on the curve":   {Algorithm: signer.AlgorithmSecp256k1, Bytes: offCurve},
+		"compressed":         {Algorithm: signer.AlgorithmSecp256k1, Bytes: crypto.CompressPubkey(&private(t).PublicKey)},
+		"point at infinity":  {Algorithm: signer.AlgorithmSecp256k1, Bytes: []byte{0}},
+		"without its prefix": {Algorithm: signer.AlgorithmSecp256k1, Bytes: good[1:]},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got, err := evm.Address(pub); signer.CodeOf(err) != signer.CodeInvalid || got != "" {
+				t.Errorf("Address = %q, %v; want no address and code %q", got, err, signer.CodeInvalid)
+			}
+			key := keyFor(t, "eip155:1")
+			key.Public = pub
+			if _, err := (evm.Transaction{}).Decode(raw(t, pay(nil)), key, book()); signer.CodeOf(err) != signer.CodeInvalid {
+				t.Errorf("Decode of a transaction = %v, want code %q", err, signer.CodeInvalid)
+			}
+			if _, err := (evm.Message{}).Decode([]byte("hello"), key, book()); signer.CodeOf(err) != signer.CodeInvalid {
+				t.Errorf("Decode of a message = %v, want code %q", err, signer.CodeInvalid)
+			}
+		})
+	}
+}
+
+func TestVersionsNameTheDecoder(t *testing.T) {
+	if tx, m := (evm.Transaction{}).Version(), (evm.Message{}).Version(); tx != "evm.transaction/1" || m != "evm.message/1" {
+		t.Errorf("versions = %q and %q; changing one is a change of format", tx, m)
+	}
+}
