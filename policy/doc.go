@@ -1,0 +1,34 @@
+// Package policy is the owner's word: it reads a policy file, and decides what a
+// proposal may do.
+//
+// # Order of work
+//
+// [Load] reads the whole file, HCL for its frame and CEL for its conditions, and
+// checks everything that can be checked before a request exists: every argument,
+// every name that one section mentions of another, every type, every literal
+// amount, class and address. A file with a defect gives no policy at all.
+//
+// [Policy.Decide] is pure: the same proposal and facts give the same decision,
+// on any machine, at any time. (One thing is taken from the machine: the rules of
+// a time zone that a condition names.)
+//
+//	well-formed? -> evaluate every rule that names the caller, key and kind
+//	             -> deny rules -> allow rules -> blindness -> limits
+//
+// # What we defend against
+//
+//   - A rule that fails open: a condition that cannot be evaluated, a fact that
+//     is missing, a quantity without a number, a comparison of two assets all
+//     refuse the request, also when another rule would allow it.
+//   - A misspelt name that silently never matches: it stops the load.
+//   - Amounts that lose a digit: they are integers in base units from the text of
+//     the file to the comparison. There is no floating point here.
+//   - A limit that is reset by a new name: limits are counted per public key and
+//     asset, and two names for one public key are refused.
+//   - A condition that takes for ever: CEL has no loops, and its cost is bounded.
+//
+// # What we do not defend against
+//
+// A policy that says something else than its owner meant. docs/policy.md teaches
+// the language; "sealward policy check" shows what a policy makes of a request.
+package policy

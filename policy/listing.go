@@ -1,0 +1,30 @@
+package policy
+
+import (
+	"math/big"
+	"slices"
+	"time"
+
+	"github.com/sealward/sealward/signer"
+)
+
+// Limit is a limit as the policy states it, for showing.
+type Limit struct {
+	Rule, Name string
+	Asset      signer.Asset  // of id [signer.AssetRequests] for a limit by count
+	Window     time.Duration // zero: per request
+	Max        *big.Int      // in base units; not to be changed
+}
+
+// Limits lists the limits of the rules about a key, in the order of the file.
+func (p *Policy) Limits(key string) (out []Limit) {
+	for _, r := range p.rules {
+		if r.keys != nil && !slices.Contains(r.keys, key) {
+			continue
+		}
+		for _, l := range r.limits {
+			out = append(out, Limit{r.name, l.name, l.asset, l.window, l.max})
+		}
+	}
+	return out
+}

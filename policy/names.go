@@ -1,0 +1,110 @@
+package policy
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+
+	"github.com/sealward/sealward/signer"
+)
+
+// The names that decoders give to things, which a policy may therefore use. A
+// name that is not here is taken for a slip, so that it cannot make a rule that
+// denies fall silent. TestNamesAreThoseOfTheDecoders compares.
+
+// kinds are what a request may be.
+func kinds() []string {
+	return []string{string(signer.KindEVMTransaction), string(signer.KindEVMMessage), string(signer.KindDigest)}
+}
+
+func algorithms() []string {
+	return []string{
+		string(signer.AlgorithmSecp256k1), string(signer.AlgorithmP256), string(signer.AlgorithmP384),
+		string(signer.AlgorithmP521), string(signer.AlgorithmEd25519), string(signer.AlgorithmRSA),
+	}
+}
+
+func protections() []string {
+	return []string{string(signer.ProtectionResident), string(signer.ProtectionWrapped)}
+}
+
+func severities() []string {
+	return []string{string(signer.SeverityInfo), string(signer.SeverityWarn), string(signer.SeverityDanger)}
+}
+
+func classes() []string {
+	var out []string
+	for _, c := range signer.Classes() {
+		out = append(out, string(c))
+	}
+	return out
+}
+
+func quantityKinds() []string {
+	var out []string
+	for k := signer.QuantityNone; k <= signer.QuantityUnknown; k++ {
+		out = append(out, k.String())
+	}
+	return out
+}
+
+// blindable are the classes whose effects an intent tells less than all of.
+func blindable() []string {
+	return []string{string(signer.ClassUnknownCall), string(signer.ClassOpaque), string(signer.ClassCreate)}
+}
+
+// warningCodes are the codes of warnings.
+func warningCodes() []string {
+	return []string{
+		"digest_opaque",
+		"evm_contract_creation",
+		"evm_gas_above_cap",
+		"evm_message_hidden_characters",
+		"evm_message_looks_like_hash",
+		"evm_to_token_contract",
+		"evm_unknown_call",
+		"evm_unlimited_allowance",
+		"evm_value_with_token_call",
+		"evm_zero_address",
+	}
+}
+
+// attributeFormats say what is wrong with a value that an attribute of an effect
+// is compared with, by the attribute's name.
+var attributeFormats = map[string]func(string) error{
+	"contract":         checkAccount,
+	"selector":         format(`^0x[0-9a-f]{8}$`, "0x and 8 lower-case hexadecimal digits"),
+	"calldata_length":  format(`^(0|[1-9][0-9]*)$`, "a decimal number"),
+	"calldata_digest":  format(`^0x[0-9a-f]{64}$`, "0x and 64 lower-case hexadecimal digits"),
+	"init_code_length": format(`^(0|[1-9][0-9]*)$`, "a decimal number"),
+	"init_code_digest": format(`^0x[0-9a-f]{64}$`, "0x and 64 lower-case hexadecimal digits"),
+}
+
+func format(pattern, want string) func(string) error {
+	re := regexp.MustCompile(pattern)
+	return func(s string) error {
+		if re.MatchString(s) {
+			return nil
+		}
+		return fmt.Errorf("%q never occurs here: want %s", s, want)
+	}
+}
+
+func oneOf(what string, known []string) func(string) error {
+	return func(s string) error {
+		if slices.Contains(known, s) {
+			return nil
+		}
+		return fmt.Errorf("no %s is named %q%s", what, s, didYouMean(s, known))
+	}
+}
+
+// orNone also takes the empty text, which stands for "there is none".
+func orNone(check func(string) error) func(string) error {
+	return func(s string) error {
+		if s == "" {
+			return nil
+		}
+		return check(s)
+	}
+}
