@@ -1,0 +1,257 @@
+package backends_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sealward/sealward/backends"
+	"github.com/sealward/sealward/signer"
+)
+
+func newDevice(t *testing.T, turns, queue int) *backends.Device {
+	t.Helper()
+	d, err := backends.NewDevice("hsm", turns, queue)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// hold takes a turn and returns a function that gives it back.
+func hold(t *testing.T, d *backends.Device) (release func()) {
+	t.Helper()
+	in, out := make(chan struct{}), make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := d.Do(context.Background(), func() error { close(in); <-out; return nil }); err != nil {
+			t.Errorf("Do: %v", err)
+		}
+	})
+	<-in
+	return func() { close(out); wg.Wait() }
+}
+
+func wantUnavailable(t *testing.T, err error, detail string) {
+	t.Helper()
+	var e *signer.Error
+	if !errors.As(err, &e) || e.Code != signer.CodeUnavailable || !strings.Contains(e.Detail, detail) {
+		t.Errorf("error = %v, want code %q and %q", err, signer.CodeUnavailable, detail)
+	}
+}
+
+func TestDoRunsNoMoreThanItsTurnsAtOnce(t *testing.T) {
+	d := newDevice(t, 3, 100)
+	var at, most atomic.Int64
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			err := d.Do(t.Context(), func() error {
+				n := at.Add(1)
+				for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+				}
+				time.Sleep(time.Millisecond)
+				at.Add(-1)
+				return nil
+			})
+			if err != nil {
+				t.Errorf("Do: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := most.Load(); n > 3 || n < 2 {
+		t.Errorf("%d at once; want 3", n)
+	}
+}
+
+func TestDoReturnsWhatItsFunctionReturns(t *testing.T) {
+	d, want := newDevice(t, 1, 0), errors.New("paper jam")
+	if err := d.Do(t.Context(), func() error { return want }); err != want {
+		t.Errorf("Do = %v, want %v", err, want)
+	}
+}
+
+func TestDoGivesUpWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDevice(t, 1, 10)
+		release := hold(t, d)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+		defer cancel()
+		err := d.Do(ctx, func() error { t.Error("it ran"); return nil })
+		wantUnavailable(t, err, "busy")
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error = %v; want its cause kept", err)
+		}
+		release()
+		if err := d.Do(t.Context(), func() error { return nil }); err != nil {
+			t.Errorf("Do afterwards: %v", err)
+		}
+	})
+}
+
+func TestDoRefusesACancelledContextEvenWhenFree(t *testing.T) {
+	d := newDevice(t, 1, 10)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 20 {
+		wantUnavailable(t, d.Do(ctx, func() error { t.Error("it ran"); return nil }), "busy")
+	}
+}
+
+func TestDoRefusesWhenTheQueueIsFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDevice(t, 1, 2)
+		release := hold(t, d)
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() {
+				if err := d.Do(t.Context(), func() error { return nil }); err != nil {
+					t.Errorf("Do: %v", err)
+				}
+			})
+		}
+		synctest.Wait() // both are in the queue
+		wantUnavailable(t, d.Do(t.Context(), func() error { t.Error("it ran"); return nil }), "2 requests waiting")
+		release()
+		wg.Wait()
+	})
+}
+
+func TestExclusivelyRunsAlone(t *testing.T) {
+	d := newDevice(t, 4, 100)
+	var shared, alone atomic.Int64
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			_ = d.Do(t.Context(), func() error {
+				shared.Add(1)
+				if alone.Load() != 0 {
+					t.Error("Do ran beside Exclusively")
+				}
+				time.Sleep(time.Millisecond)
+				shared.Add(-1)
+				return nil
+			})
+		})
+		wg.Go(func() {
+			err := d.Exclusively(t.Context(), func() error {
+				if alone.Add(1) != 1 || shared.Load() != 0 {
+					t.Error("Exclusively did not run alone")
+				}
+				time.Sleep(time.Millisecond)
+				alone.Add(-1)
+				return nil
+			})
+			if err != nil {
+				t.Errorf("Exclusively: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestExclusivelyGivesItsTurnsBackWhenItGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDevice(t, 3, 0)
+		release := hold(t, d)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		wantUnavailable(t, d.Exclusively(ctx, func() error { t.Error("it ran"); return nil }), "busy")
+		release()
+		if err := d.Exclusively(t.Context(), func() error { return nil }); err != nil {
+			t.Errorf("Exclusively afterwards: %v", err)
+		}
+	})
+}
+
+func TestCloseWaitsForWorkAndRefusesMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDevice(t, 2, 10)
+		release := hold(t, d)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := d.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Close while a call runs = %v; want the deadline", err)
+		}
+		wantUnavailable(t, d.Do(t.Context(), func() error { return nil }), "closed")
+		wantUnavailable(t, d.Exclusively(t.Context(), func() error { return nil }), "closed")
+		release()
+		for range 2 {
+			if err := d.Close(t.Context()); err != nil {
+				t.Errorf("Close: %v", err)
+			}
+		}
+	})
+}
+
+func TestHealthOfTheZeroValueIsDown(t *testing.T) {
+	d := newDevice(t, 1, 0)
+	if h := d.Health(); h.Up || h.Reason == "" {
+		t.Errorf("health of a new device = %+v; want down with a reason", h)
+	}
+	d.Report(backends.Health{Up: true})
+	if !d.Health().Up {
+		t.Error("a device that was reported up is down")
+	}
+	if err := d.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if h := d.Health(); h.Up || h.Reason == "" {
+		t.Errorf("health of a closed device = %+v; want down with a reason", h)
+	}
+}
+
+func TestNewDeviceChecksItsArguments(t *testing.T) {
+	for name, c := range map[string]struct {
+		name         string
+		turns, queue int
+	}{
+		"no name": {"", 1, 1}, "no turn": {"hsm", 0, 1}, "negative queue": {"hsm", 1, -1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if d, err := backends.NewDevice(c.name, c.turns, c.queue); err == nil || d != nil {
+				t.Errorf("NewDevice = %v, %v; want an error", d, err)
+			}
+		})
+	}
+}
+
+func TestCheckMessage(t *testing.T) {
+	prehash := make([]byte, 32)
+	for name, c := range map[string]struct {
+		algorithm signer.Algorithm
+		msg       signer.Message
+		ok        bool
+		want      signer.Code
+	}{
+		"prehash for its curve":    {signer.AlgorithmP256, signer.Message{Scheme: signer.SchemeP256, Bytes: prehash}, true, ""},
+		"prehash for secp256k1":    {signer.AlgorithmSecp256k1, signer.Message{Scheme: signer.SchemeSecp256k1, Bytes: prehash}, true, ""},
+		"message for ed25519":      {signer.AlgorithmEd25519, signer.Message{Scheme: signer.SchemeEd25519, Bytes: []byte("any length")}, true, ""},
+		"never authorised":         {signer.AlgorithmP256, signer.Message{Scheme: signer.SchemeP256, Bytes: prehash}, false, signer.CodeInternal},
+		"zero message":             {signer.AlgorithmP256, signer.Message{}, true, signer.CodeInvalid},
+		"scheme of another curve":  {signer.AlgorithmP256, signer.Message{Scheme: signer.SchemeSecp256k1, Bytes: prehash}, true, signer.CodeInvalid},
+		"unknown scheme":           {signer.AlgorithmP256, signer.Message{Scheme: "md5", Bytes: prehash}, true, signer.CodeInvalid},
+		"short prehash":            {signer.AlgorithmP256, signer.Message{Scheme: signer.SchemeP256, Bytes: prehash[1:]}, true, signer.CodeInvalid},
+		"prehash of a longer hash": {signer.AlgorithmSecp256k1, signer.Message{Scheme: signer.SchemeSecp256k1, Bytes: make([]byte, 48)}, true, signer.CodeInvalid},
+		"algorithm with no scheme": {signer.AlgorithmRSA, signer.Message{Scheme: "rsa", Bytes: prehash}, true, signer.CodeInvalid},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := backends.CheckMessage(c.algorithm, c.msg, c.ok)
+			if c.want == "" && err != nil {
+				t.Errorf("CheckMessage = %v, want none", err)
+			}
+			if c.want != "" && signer.CodeOf(err) != c.want {
+				t.Errorf("CheckMessage = %v, want code %q", err, c.want)
+			}
+			if c.want != "" && err == nil {
+				t.Error("CheckMessage accepted it")
+			}
+		})
+	}
+}
