@@ -97,7 +97,7 @@ func (c *connection) protected(s pkcs11.SessionHandle, key pkcs11.ObjectHandle) 
 			return fmt.Errorf("read private key: %w", err)
 		}
 		if err != nil || !bytes.Equal(got[0].Value, ckBool(want.value)) {
-			return fmt.Errorf("%w: %s; make a new key in the token, e.g. with `sealward keys generate`", errRefused, want.text)
+			return fmt.Errorf("%w: %s; make a new key in the token with its own tools (docs/operations.md has the commands)", errRefused, want.text)
 		}
 	}
 	// A key that wants its PIN before every signature would need it kept. Tokens
