@@ -265,11 +265,12 @@ func canonical(v any) []byte {
 		panic("signer: encode wire form: " + err.Error()) // every field is a string, number or bool
 	}
 	out := bytes.TrimSuffix(b.Bytes(), []byte("\n"))
-	if !bytes.Contains(out, []byte(`\u202`)) {
+	if !bytes.Contains(out, []byte(`\u202`)) && !bytes.Contains(out, []byte(`\ufffd`)) {
 		return out
 	}
 	// U+2028 and U+2029 are the two that encoding/json escapes and the RFC does
-	// not. An escaped backslash before the u is text, not an escape.
+	// not; what is not UTF-8 it replaces by an escaped U+FFFD. An escaped backslash
+	// before the u is text, not an escape.
 	var fixed []byte
 	for i := 0; i < len(out); i++ {
 		if out[i] != '\\' {
@@ -282,6 +283,9 @@ func canonical(v any) []byte {
 			i += 5
 		case bytes.HasPrefix(out[i:], []byte(`\u2029`)):
 			fixed = append(fixed, "\u2029"...)
+			i += 5
+		case bytes.HasPrefix(out[i:], []byte(`\ufffd`)):
+			fixed = append(fixed, "\uFFFD"...)
 			i += 5
 		default:
 			fixed = append(fixed, out[i], out[i+1])

@@ -41,6 +41,7 @@ func TestAnEventSurvivesItsJSON(t *testing.T) {
 	for name, e := range map[string]signer.Event{
 		"with everything": everything(),
 		"with nothing":    {Type: signer.EventStarted, Time: noon, Wall: noon},
+		"not UTF-8":       {Type: signer.EventMalformed, Time: noon, Wall: noon, Detail: "a\xff\\ufffd\uFFFD"},
 		"malformed":       {Type: signer.EventMalformed, Time: noon, Wall: noon, Caller: &alice, Detail: "x", Dropped: 3},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,0 +1,54 @@
+package journal
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/sealward/sealward/signer"
+)
+
+// BenchmarkRecordFinish measures the two commits of a signature, Record and Finish,
+// with a limit in force. An op is one of each pair; p50-us is of Record alone.
+func BenchmarkRecordFinish(b *testing.B) {
+	for _, clients := range []int{1, 8, 64} {
+		b.Run(fmt.Sprintf("%d clients", clients), func(b *testing.B) {
+			path := privateFile(b)
+			j := open(b, Config{Path: path})
+			// The reservation of the log ends in the background; begin after it.
+			grownLog(b, path)
+			var next atomic.Int64
+			took := make([][]time.Duration, clients)
+			b.ResetTimer()
+			var wg sync.WaitGroup
+			for c := range clients {
+				wg.Go(func() {
+					for n := next.Add(1); n <= int64(b.N+1)/2; n = next.Add(1) {
+						p := proposal(j, fmt.Sprintf("request-%d", n), "hot", wei(1))
+						p.Request.Payload = make([]byte, 250)
+						start := time.Now()
+						rec, err := j.Record(b.Context(), p, []time.Duration{day}, limit(1, 1<<60))
+						if err != nil {
+							b.Error(err)
+							return
+						}
+						took[c] = append(took[c], time.Since(start))
+						if _, err := j.Finish(b.Context(), signer.Outcome{Authorization: rec.Leaf, Signatures: [][]byte{make([]byte, 65)}}); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			}
+			wg.Wait()
+			b.StopTimer()
+			all := slices.Sorted(slices.Values(slices.Concat(took...)))
+			b.ReportMetric(float64(all[len(all)/2].Microseconds()), "p50-us")
+			b.ReportMetric(float64(all[len(all)*99/100].Microseconds()), "p99-us")
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "ops/s")
+		})
+	}
+}

@@ -1,0 +1,34 @@
+// Package journal is the durable record of a signing daemon: a Merkle log of every
+// decision and outcome, and the state derived from it (who asked what, what was
+// spent), in one SQLite database with one durability story. [Journal] implements
+// [signer.Journal].
+//
+// # Order of work
+//
+// Callers queue operations. Whoever finds the writer free takes its turn: it runs
+// what is queued, up to a bound, inside one transaction, commits it with one fsync,
+// and wakes everyone. There is no timer, so that a lone request waits for nothing;
+// under load one fsync carries many. Nothing is returned before it is on disk.
+//
+// # What we defend against
+//
+//   - A crash at any moment. A reservation, its record and the tree that holds it
+//     become durable together or not at all.
+//   - Two requests that both fit a limit alone. Facts are measured and the decision
+//     made inside the writer, one at a time.
+//   - A disk that fails. After the first failed write the journal stops for good,
+//     as what the kernel caches after a failed fsync is not to be trusted; reopening
+//     reads back what really is there.
+//   - A second daemon on the same file. It is refused when it opens it.
+//   - A wall clock that is set forward to empty a window of a limit: see [Journal.TimeHeld].
+//   - Rewriting. Each change to a past record changes the root, and [Verify] finds
+//     it against any checkpoint that was signed after it.
+//
+// # What we do not defend against
+//
+// Rolling the whole database back to an older copy, or cutting off what no
+// checkpoint covers yet. A checkpoint kept elsewhere ([VerifyConfig.Known]) shows
+// either. Reading: bodies are stored in clear; the folder must be private.
+//
+// docs/formats.md describes the leaves, the bodies and the schema.
+package journal

@@ -1,0 +1,356 @@
+package journal
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/big"
+	"slices"
+	"time"
+
+	"github.com/sealward/sealward/signer"
+	"github.com/sealward/sealward/signer/receipt"
+)
+
+// question is what to measure for a proposal, worked out outside the writer's turn.
+type question struct {
+	fingerprint string
+	outflow     []signer.Quantity
+	assets      []string // to measure
+	windows     []time.Duration
+	longest     time.Duration
+}
+
+func newQuestion(p signer.Proposal, windows []time.Duration) (question, error) {
+	q := question{fingerprint: p.Key.Fingerprint}
+	if err := checkOutflow(p.Intent.Outflow); err != nil {
+		return q, err
+	}
+	q.outflow = signer.Outflow(p.Intent.Outflow...)
+	for _, o := range q.outflow {
+		q.assets = append(q.assets, o.Asset)
+	}
+	q.assets = append(q.assets, signer.AssetRequests)
+	for _, w := range windows {
+		if w <= 0 {
+			return q, internal("a window of %s cannot be measured", w)
+		}
+	}
+	q.windows = slices.Compact(slices.Sorted(slices.Values(windows)))
+	if n := len(q.windows); n > 0 {
+		q.longest = q.windows[n-1]
+	}
+	return q, nil
+}
+
+// check refuses a proposal that is not for this journal or cannot be counted by its
+// public key.
+func (j *Journal) check(p signer.Proposal) error {
+	switch print := p.Key.Public.Fingerprint(); {
+	case p.Instance != j.instance:
+		return internal("the proposal is for instance %q, this journal is %q", p.Instance, j.instance)
+	case p.Request.ID == "":
+		return internal("the proposal has no request id")
+	case print == "" || print != p.Key.Fingerprint:
+		return internal("the proposal names key %q by a fingerprint that is not its public key's", p.Key.Name)
+	}
+	return nil
+}
+
+func internal(format string, args ...any) error {
+	return &signer.Error{Code: signer.CodeInternal, Detail: "the request cannot be recorded: " + fmt.Sprintf(format, args...)}
+}
+
+// Record implements [signer.Journal]. A decide that panics is recorded as a
+// refusal; the panic is in the record's detail, for the operator. It is called in
+// the writer's turn, so it must not call the journal.
+func (j *Journal) Record(_ context.Context, p signer.Proposal, windows []time.Duration, decide func(signer.Facts) signer.Decision) (signer.Recorded, error) {
+	if err := j.check(p); err != nil {
+		return signer.Recorded{}, err
+	}
+	q, err := newQuestion(p, windows)
+	if err != nil {
+		return signer.Recorded{}, err
+	}
+	rec := signer.Recorded{RequestDigest: p.Request.Digest(), Proposal: p}
+	var prior *stored
+	err = j.do(func(t *turn) error {
+		var err error
+		if prior, err = t.find(p.Caller.ID(), p.Request.ID); err != nil || prior != nil {
+			return err
+		}
+		if rec.Facts, err = t.facts(q); err != nil {
+			return err
+		}
+		rec.Time = t.now
+		return t.record(q, &rec, decide)
+	})
+	switch {
+	case err != nil:
+		return signer.Recorded{}, err
+	case prior != nil:
+		return prior.recorded()
+	}
+	return rec, nil
+}
+
+// record decides and appends the decision.
+func (t *turn) record(q question, rec *signer.Recorded, decide func(signer.Facts) signer.Decision) error {
+	var detail string
+	rec.Decision, detail = judge(decide, rec.Facts)
+	event := signer.Event{Proposal: &rec.Proposal, Facts: &rec.Facts, Decision: &rec.Decision, Detail: detail}
+	switch rec.Decision.Verdict {
+	case signer.Allow:
+		event.Type = signer.EventAuthorized
+	case signer.Ask:
+		return &signer.Error{Code: signer.CodeUnavailable, Detail: "policy asks for approvals, and approvals are not available"}
+	default:
+		rec.Decision.Verdict = signer.Deny
+		if rec.Decision.Unrecorded {
+			return nil
+		}
+		event.Type = signer.EventDenied
+	}
+	var err error
+	if rec.Leaf, err = t.leaf(event); err != nil {
+		return err
+	}
+	p := rec.Proposal
+	if err := t.j.db.exec(sqlAddRequest, p.Caller.ID(), p.Request.ID, int64(rec.Leaf)); err != nil {
+		return err
+	}
+	if event.Type != signer.EventAuthorized {
+		return nil
+	}
+	for _, r := range reservations(q.outflow) {
+		if err := t.reserve(q.fingerprint, r, rec.Leaf); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// judge asks for the decision and turns a panic into a refusal.
+func judge(decide func(signer.Facts) signer.Decision, f signer.Facts) (d signer.Decision, detail string) {
+	defer func() {
+		if p := recover(); p != nil {
+			d = signer.Decision{Reason: "the policy could not be evaluated because of an internal error, so the request is refused; tell the operator"}
+			detail = fmt.Sprintf("policy panicked: %.500v", p)
+		}
+	}()
+	return decide(f), ""
+}
+
+// reservation is what an authorisation reserves of one asset.
+type reservation struct {
+	asset  string
+	amount *big.Int // nil: it has no bound
+}
+
+// reservations returns what an authorised outflow reserves, by asset: its bounds,
+// nothing added up across assets, and one request.
+func reservations(outflow []signer.Quantity) []reservation {
+	var out []reservation
+	for _, o := range outflow {
+		r := reservation{asset: o.Asset}
+		if n, ok := o.Bound(); ok {
+			r.amount = new(big.Int).Set(n)
+		}
+		out = append(out, r)
+	}
+	return append(out, reservation{signer.AssetRequests, big.NewInt(1)})
+}
+
+func (t *turn) reserve(fingerprint string, r reservation, leaf uint64) error {
+	var amount any
+	if r.amount != nil {
+		amount = r.amount.String()
+	}
+	if err := t.j.db.exec(sqlAddSpend, int64(leaf), r.asset, fingerprint, t.now.UnixNano(), amount); err != nil {
+		return err
+	}
+	t.j.spent.add(spendKey{fingerprint, r.asset}, spend{t.now.UnixNano(), r.amount})
+	return nil
+}
+
+// facts measures what a decision depends on.
+func (t *turn) facts(q question) (signer.Facts, error) {
+	f := signer.Facts{Time: t.now, Wall: t.moment.wall}
+	if err := t.j.spent.cover(t.j.db, t.now, q.longest, t.j.tree.size); err != nil {
+		return f, err
+	}
+	for _, asset := range q.assets {
+		for _, w := range q.windows {
+			f.Spent = append(f.Spent, t.j.spent.measure(q.fingerprint, asset, t.now, w))
+		}
+	}
+	return f, nil
+}
+
+// Facts implements [signer.Journal]. Of the proposal it looks at the fingerprint of
+// the key and the outflow alone.
+func (j *Journal) Facts(_ context.Context, p signer.Proposal, windows []time.Duration) (signer.Facts, error) {
+	q, err := newQuestion(p, windows)
+	if err != nil {
+		return signer.Facts{}, err
+	}
+	var f signer.Facts
+	err = j.do(func(t *turn) error {
+		var err error
+		f, err = t.facts(q)
+		return err
+	})
+	return f, err
+}
+
+// Finish implements [signer.Journal]. Every outcome becomes a leaf. The answer to
+// the request is the first that has signatures, or else the last: after a failure
+// another attempt may succeed, and a signature that was given out stays the answer
+// whatever is recorded later. Recording the same signatures again adds nothing and
+// returns the leaf that has them.
+func (j *Journal) Finish(_ context.Context, o signer.Outcome) (uint64, error) {
+	event := signer.Event{Type: signer.EventFailed, Outcome: &o}
+	signed := len(o.Signatures) > 0
+	if signed {
+		event.Type = signer.EventSigned
+	}
+	if signed != (o.Code == "") {
+		return 0, internal("an outcome has either signatures or a code")
+	}
+	var leaf uint64
+	err := j.do(func(t *turn) error {
+		row := make(values, 1)
+		ok, err := j.db.row(sqlLeafType, row, int64(o.Authorization))
+		if err != nil {
+			return err
+		}
+		if !ok || row[0] != string(signer.EventAuthorized) {
+			return internal("leaf %d is not an authorisation", o.Authorization)
+		}
+		first, err := t.answer(o.Authorization)
+		if err != nil {
+			return err
+		}
+		answered := first != nil && first.Leaf.Type == signer.EventSigned
+		if answered && signed {
+			ev, err := first.Event()
+			if err != nil {
+				return broken("%w", err)
+			}
+			if slices.EqualFunc(ev.Outcome.Signatures, o.Signatures, bytes.Equal) {
+				leaf = first.Index
+				return nil
+			}
+		}
+		if leaf, err = t.leaf(event); err != nil || answered {
+			return err
+		}
+		return j.db.exec(sqlSetOutcome, int64(o.Authorization), int64(leaf), signed)
+	})
+	return leaf, err
+}
+
+// Note implements [signer.Journal].
+func (j *Journal) Note(_ context.Context, e signer.Event) (uint64, error) {
+	switch e.Type {
+	case signer.EventAuthorized, signer.EventDenied, signer.EventSigned, signer.EventFailed:
+		return 0, internal("a %s event is recorded by Record or Finish only", e.Type)
+	}
+	if e.Proposal != nil || e.Facts != nil || e.Decision != nil || e.Outcome != nil {
+		return 0, internal("a %s event has no proposal, decision or outcome", e.Type)
+	}
+	var leaf uint64
+	err := j.do(func(t *turn) error {
+		var err error
+		leaf, err = t.leaf(e)
+		return err
+	})
+	return leaf, err
+}
+
+// Lookup implements [signer.Journal].
+func (j *Journal) Lookup(_ context.Context, caller, requestID string) (signer.Recorded, bool, error) {
+	var found *stored
+	err := j.do(func(t *turn) error {
+		var err error
+		found, err = t.find(caller, requestID)
+		return err
+	})
+	if err != nil || found == nil {
+		return signer.Recorded{}, false, err
+	}
+	rec, err := found.recorded()
+	return rec, err == nil, err
+}
+
+// stored is a request as it is on disk. It is read in the writer's turn and parsed
+// outside of it.
+type stored struct {
+	decision receipt.Entry
+	outcome  *receipt.Entry
+}
+
+// find returns the record of a request, or nil.
+func (t *turn) find(caller, id string) (*stored, error) {
+	row := make(values, 1)
+	ok, err := t.j.db.row(sqlGetRequest, row, caller, id)
+	if err != nil || !ok {
+		return nil, err
+	}
+	leaf, err := row.int(0)
+	if err != nil {
+		return nil, err
+	}
+	s := &stored{}
+	if s.decision, err = getEntry(t.j.db, leaf); err != nil {
+		return nil, err
+	}
+	s.outcome, err = t.answer(uint64(leaf))
+	return s, err
+}
+
+// answer returns the outcome that answers an authorisation, or nil.
+func (t *turn) answer(authorization uint64) (*receipt.Entry, error) {
+	row := make(values, 2)
+	ok, err := t.j.db.row(sqlGetOutcome, row, int64(authorization))
+	if err != nil || !ok {
+		return nil, err
+	}
+	leaf, err := row.int(0)
+	if err != nil {
+		return nil, err
+	}
+	e, err := getEntry(t.j.db, leaf)
+	return &e, err
+}
+
+// recorded parses the bodies.
+func (s *stored) recorded() (signer.Recorded, error) {
+	unreadable := func(err error) (signer.Recorded, error) {
+		return signer.Recorded{}, &signer.Error{Code: signer.CodeInternal, Detail: "the record of this request cannot be read back", Err: err}
+	}
+	ev, err := s.decision.Event()
+	if err != nil {
+		return unreadable(err)
+	}
+	if ev.Proposal == nil || ev.Facts == nil || ev.Decision == nil {
+		return unreadable(fmt.Errorf("leaf %d is not a decision", s.decision.Index))
+	}
+	rec := signer.Recorded{
+		Prior: true, Leaf: s.decision.Index, Time: ev.Time, RequestDigest: ev.Proposal.Request.Digest(),
+		Proposal: *ev.Proposal, Facts: *ev.Facts, Decision: *ev.Decision,
+	}
+	if s.outcome == nil {
+		return rec, nil
+	}
+	out, err := s.outcome.Event()
+	if err != nil {
+		return unreadable(err)
+	}
+	if out.Outcome == nil {
+		return unreadable(fmt.Errorf("leaf %d is not an outcome", s.outcome.Index))
+	}
+	rec.Outcome = out.Outcome
+	rec.Outcome.Leaf, rec.Outcome.Time = s.outcome.Index, out.Time
+	return rec, nil
+}

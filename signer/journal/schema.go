@@ -1,0 +1,125 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+)
+
+// applicationID marks the file as a Sealward journal ("SWJL"), for file(1) and so
+// that no other SQLite database is taken for one.
+const applicationID = 0x53574a4c
+
+// schemaVersion is in PRAGMA user_version. A later one is refused by name.
+const schemaVersion = 1
+
+// Integers named time are nanoseconds since 1970. Amounts are decimal text, as
+// they do not fit SQLite's integers.
+const schema = `
+CREATE TABLE meta (
+	name  TEXT PRIMARY KEY,
+	value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- One row per leaf, numbered from 0 without gaps.
+CREATE TABLE leaves (
+	leaf INTEGER PRIMARY KEY,
+	time INTEGER NOT NULL,
+	type TEXT NOT NULL,
+	salt BLOB NOT NULL,
+	body BLOB NOT NULL
+) STRICT;
+
+-- One row per commit that added leaves: the tree's new hashes, in the order of
+-- StoredHashIndex from first on, and where journal time stood
+-- against boot time.
+CREATE TABLE commits (
+	first      INTEGER PRIMARY KEY,
+	hashes     BLOB NOT NULL,
+	boot       TEXT NOT NULL,
+	since_boot INTEGER NOT NULL
+) STRICT;
+
+-- One row per request id and caller: the leaf of its decision.
+CREATE TABLE requests (
+	caller TEXT NOT NULL,
+	id     TEXT NOT NULL,
+	leaf   INTEGER NOT NULL,
+	PRIMARY KEY (caller, id)
+) STRICT, WITHOUT ROWID;
+
+-- The answer to an authorisation: its first signed outcome, or else its last.
+CREATE TABLE outcomes (
+	authorization INTEGER PRIMARY KEY,
+	leaf          INTEGER NOT NULL,
+	signed        INTEGER NOT NULL
+) STRICT;
+
+-- What each authorisation reserved, per asset. No amount: it has no bound.
+CREATE TABLE spends (
+	leaf   INTEGER NOT NULL,
+	asset  TEXT NOT NULL,
+	key    TEXT NOT NULL,
+	time   INTEGER NOT NULL,
+	amount TEXT,
+	PRIMARY KEY (leaf, asset)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE checkpoints (
+	size INTEGER PRIMARY KEY,
+	time INTEGER NOT NULL,
+	note BLOB NOT NULL
+) STRICT;
+`
+
+// The statements of the journal in service.
+const (
+	sqlAddLeaf       = `INSERT INTO leaves (leaf, time, type, salt, body) VALUES (?, ?, ?, ?, ?)`
+	sqlGetLeaf       = `SELECT time, type, salt, body FROM leaves WHERE leaf = ?`
+	sqlLeafType      = `SELECT type FROM leaves WHERE leaf = ?`
+	sqlLeafTime      = `SELECT time FROM leaves WHERE leaf = ?`
+	sqlLeavesFrom    = `SELECT leaf, time, type, salt, body FROM leaves WHERE leaf >= ? ORDER BY leaf LIMIT ?`
+	sqlLastLeaf      = `SELECT max(leaf) FROM leaves`
+	sqlAddCommit     = `INSERT INTO commits (first, hashes, boot, since_boot) VALUES (?, ?, ?, ?)`
+	sqlCommitAt      = `SELECT first, hashes FROM commits WHERE first <= ? ORDER BY first DESC LIMIT 1`
+	sqlLastCommit    = `SELECT first, length(hashes), boot, since_boot FROM commits ORDER BY first DESC LIMIT 1`
+	sqlAddRequest    = `INSERT INTO requests (caller, id, leaf) VALUES (?, ?, ?)`
+	sqlGetRequest    = `SELECT leaf FROM requests WHERE caller = ? AND id = ?`
+	sqlSetOutcome    = `INSERT OR REPLACE INTO outcomes (authorization, leaf, signed) VALUES (?, ?, ?)`
+	sqlGetOutcome    = `SELECT leaf, signed FROM outcomes WHERE authorization = ?`
+	sqlAddSpend      = `INSERT INTO spends (leaf, asset, key, time, amount) VALUES (?, ?, ?, ?, ?)`
+	sqlSpendsFrom    = `SELECT key, asset, time, amount FROM spends WHERE leaf >= ? AND leaf < ? ORDER BY leaf, asset`
+	sqlAddCheckpoint = `INSERT INTO checkpoints (size, time, note) VALUES (?, ?, ?)`
+	sqlCheckpoint    = `SELECT time, note FROM checkpoints ORDER BY size DESC LIMIT 1`
+	sqlGetMeta       = `SELECT value FROM meta WHERE name = ?`
+	sqlAddMeta       = `INSERT INTO meta (name, value) VALUES (?, ?)`
+)
+
+// The names in table meta.
+const (
+	metaInstance = "instance" // 32 hexadecimal digits, chosen at creation
+	metaKey      = "key"      // the vkey of the checkpoints; absent until the first
+)
+
+// checkVersion refuses a database that is not a journal of this version. It
+// reports whether the database is empty, so that a journal can be made in it.
+func checkVersion(d *db) (empty bool, err error) {
+	var app, version, objects int64
+	for query, v := range map[string]*int64{
+		"PRAGMA application_id": &app, "PRAGMA user_version": &version, "SELECT count(*) FROM sqlite_schema": &objects,
+	} {
+		if *v, err = d.integer(query); err != nil {
+			return false, err
+		}
+	}
+	switch {
+	case app == 0 && version == 0 && objects == 0:
+		return true, nil
+	case app != applicationID:
+		return false, errors.New("this is an SQLite database, but not a Sealward journal")
+	case version > schemaVersion:
+		return false, fmt.Errorf("the journal has schema version %d; this program knows versions up to %d: use the newer program that wrote it", version, schemaVersion)
+	case version < schemaVersion:
+		return false, fmt.Errorf("the journal has schema version %d, which no release ever wrote", version)
+	}
+	return false, nil
+}
