@@ -242,7 +242,7 @@ func (l *loader) asset(b *hcl.Block) {
 		return
 	}
 	a := signer.Asset{Name: name}
-	places, ok := l.number(decimals.Expr, 0, maxDecimals)
+	places, _ := l.number(decimals.Expr, 0, maxDecimals) // what is wrong with it is among the problems
 	a.Decimals = int(places)
 	if a.ID, ok = l.filled(id.Expr, "the id"); !ok {
 		return
