@@ -36,6 +36,7 @@ type Policy struct {
 	book    signer.Book
 	keys    map[string]string // fingerprints by name, as the version binds them
 	rules   []rule
+	labels  map[string]string // of accounts, by CAIP-10 id
 	windows []time.Duration
 }
 
@@ -67,9 +68,18 @@ func Load(name string, src []byte, env Env) (*Policy, error) {
 		book:    signer.Book{Assets: map[string]signer.Asset{}},
 		keys:    fingerprints,
 		rules:   l.rules,
+		labels:  map[string]string{},
 	}
 	for _, a := range l.assets {
 		p.book.Assets[a.ID] = a
+	}
+	for _, name := range sortedKeys(l.books) {
+		for account, label := range l.books[name] {
+			if other := p.labels[account]; other != "" && other != label {
+				label = other + ", " + label
+			}
+			p.labels[account] = label
+		}
 	}
 	for _, r := range l.rules {
 		for _, lim := range r.limits {
@@ -138,6 +148,10 @@ func (p *Policy) Version() [32]byte { return p.version }
 func (p *Policy) Book() signer.Book {
 	return signer.Book{Assets: maps.Clone(p.book.Assets)}
 }
+
+// Accounts returns the labels of the address books, by CAIP-10 account id. An
+// account with different labels in two books has both.
+func (p *Policy) Accounts() map[string]string { return maps.Clone(p.labels) }
 
 // Windows returns the distinct windows of the policy's limits, shortest first.
 func (p *Policy) Windows() []time.Duration { return slices.Clone(p.windows) }

@@ -11,7 +11,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/big"
 	"net/http"
+	"path"
 	"time"
 
 	"connectrpc.com/connect"
@@ -29,6 +31,8 @@ type Config struct {
 	Journal *journal.Journal
 	// Checkpoint signs a checkpoint of the journal now.
 	Checkpoint func(context.Context) error
+	// VerifierKey is the note key that checkpoints verify under.
+	VerifierKey string
 	// Verify checks the whole journal.
 	Verify func(context.Context) (*v1.VerifyResponse, error)
 	// Status tells how the daemon is.
@@ -37,6 +41,9 @@ type Config struct {
 	Limits func(signer.KeyInfo) []Limit
 	// Address is the Ethereum address of a key, or empty.
 	Address func(signer.KeyInfo) string
+	// Observe is told of every request that was answered: its method, the code of
+	// the answer ("ok" for success) and how long it took.
+	Observe func(method, code string, took time.Duration)
 	Log     *slog.Logger
 }
 
@@ -45,7 +52,7 @@ type Limit struct {
 	Rule, Name string
 	Asset      signer.Asset // of id signer.AssetRequests for a limit by count
 	Window     time.Duration
-	Max        string // decimal
+	Max        *big.Int
 }
 
 // Waits, in docs/api.md.
@@ -80,7 +87,8 @@ type visitKey struct{}
 // its first line and passes it on as an argument.
 type visit struct {
 	caller signer.Caller
-	read   bool // a handler got the message
+	read   bool        // a handler got the message
+	code   signer.Code // of a refusal
 }
 
 func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -89,11 +97,19 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the kernel does not say who is asking", http.StatusForbidden)
 		return
 	}
+	began := time.Now()
 	v := &visit{caller: caller}
 	o := &observer{ResponseWriter: w}
 	g.mux.ServeHTTP(o, r.WithContext(context.WithValue(r.Context(), visitKey{}, v)))
-	if !v.read {
+	switch {
+	case !v.read:
+		// The path is the sender's; only those of this API may become a label.
 		g.c.Engine.Malformed(r.Context(), caller, fmt.Sprintf("%.20q %.100q: %s", r.Method, r.URL.Path, o))
+		g.c.Observe("none", string(signer.CodeInvalid), time.Since(began))
+	case v.code != "":
+		g.c.Observe(path.Base(r.URL.Path), string(v.code), time.Since(began))
+	default:
+		g.c.Observe(path.Base(r.URL.Path), "ok", time.Since(began))
 	}
 }
 
@@ -150,6 +166,7 @@ func (d *door) Sign(ctx context.Context, m *connect.Request[v1.SignRequest]) (*c
 	}
 	wait, err := waitOf(m.Msg)
 	if err != nil {
+		d.c.Engine.Malformed(ctx, c, detailOf(err))
 		return nil, d.fail(ctx, c, req.ID, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, wait)
@@ -272,13 +289,20 @@ func (d *door) GetStatus(ctx context.Context, _ *connect.Request[v1.GetStatusReq
 		}
 		kept := s.Keys[:0]
 		for _, k := range s.Keys {
-			if mine[k.Key] {
-				kept = append(kept, k)
+			if !mine[k.Key] {
+				continue
 			}
+			if !k.Available {
+				k.Reason = "the admin socket says why"
+			}
+			kept = append(kept, k)
 		}
 		s.Keys = kept
 		if s.PolicyError != "" {
 			s.PolicyError = "the last reload was refused; the admin socket says why"
+		}
+		if s.JournalError != "" {
+			s.JournalError = "the journal stopped, so nothing is signed; the admin socket says why"
 		}
 	}
 	return connect.NewResponse(s), nil
@@ -296,6 +320,9 @@ func (d *door) fail(ctx context.Context, c signer.Caller, id string, err error) 
 	}
 	if code == signer.CodeInternal || cause != nil && code != signer.CodePending {
 		d.c.Log.ErrorContext(ctx, "a request failed", "code", code, "caller", c.ID(), "request", id, "error", err)
+	}
+	if v, ok := ctx.Value(visitKey{}).(*visit); ok {
+		v.code = code
 	}
 	return toWire(code, detail, id)
 }

@@ -33,9 +33,24 @@ func (Decoder) Decode(payload []byte, key signer.KeyInfo, _ signer.Book) (signer
 		return signer.Intent{}, signer.Invalid(
 			"digest: key %q accepts other kinds too, and a digest could be that of any of them; use a key whose only kind is %q", key.Name, signer.KindDigest)
 	}
-	sum, err := parse(payload)
+	in, sum, err := meaning(payload)
 	if err != nil {
 		return signer.Intent{}, err
+	}
+	in.Messages = []signer.Message{{Scheme: scheme, Bytes: sum[:]}}
+	return in, nil
+}
+
+// Preview shows a digest to people who have no key: it has no message to sign.
+func (Decoder) Preview(payload []byte, _ signer.Book) (signer.Intent, error) {
+	in, _, err := meaning(payload)
+	return in, err
+}
+
+func meaning(payload []byte) (signer.Intent, [32]byte, error) {
+	sum, err := parse(payload)
+	if err != nil {
+		return signer.Intent{}, sum, err
 	}
 	return signer.Intent{
 		Kind:     signer.KindDigest,
@@ -44,9 +59,8 @@ func (Decoder) Decode(payload []byte, key signer.KeyInfo, _ signer.Book) (signer
 		Fields:   []signer.Field{{Name: "digest", Value: "0x" + hex.EncodeToString(sum[:])}},
 		Warnings: []signer.Warning{{Code: WarnOpaque, Severity: signer.SeverityDanger,
 			Text: "a hash of unknown content: the signature could move everything that this key controls"}},
-		Digests:  []signer.Digest{{Name: "digest", Value: sum}},
-		Messages: []signer.Message{{Scheme: scheme, Bytes: sum[:]}},
-	}, nil
+		Digests: []signer.Digest{{Name: "digest", Value: sum}},
+	}, sum, nil
 }
 
 // Assemble implements [signer.Decoder]: the signature is the artefact.

@@ -18,6 +18,14 @@ func Address(pub signer.PublicKey) (string, error) {
 	return a.Hex(), nil
 }
 
+// senderText writes a sender for people; nil is one that is not known.
+func senderText(sender *common.Address) string {
+	if sender == nil {
+		return "unknown (no key given)"
+	}
+	return sender.Hex()
+}
+
 // addressOf: the last 20 bytes of the hash of the point (Yellow Paper, appendix F).
 func addressOf(pub signer.PublicKey) (common.Address, error) {
 	if pub.Algorithm != signer.AlgorithmSecp256k1 {

@@ -32,13 +32,29 @@ func (Transaction) Decode(payload []byte, key signer.KeyInfo, book signer.Book) 
 	if err != nil {
 		return signer.Intent{}, err
 	}
-	tx, err := read(payload, from)
+	tx, err := read(payload, &from)
 	if err != nil {
 		return signer.Intent{}, err
 	}
 	if !slices.Contains(key.Chains, chainName(tx.chainID)) {
 		return signer.Intent{}, wrongChain(tx.chainID, key)
 	}
+	return meaning(tx, &from, book)
+}
+
+// Preview returns what a payload would do whoever signs it, for people who read
+// one without a key: its sender is unknown and it has no message to sign.
+func (Transaction) Preview(payload []byte, book signer.Book) (signer.Intent, error) {
+	tx, err := read(payload, nil)
+	if err != nil {
+		return signer.Intent{}, err
+	}
+	in, err := meaning(tx, nil, book)
+	in.Messages = nil
+	return in, err
+}
+
+func meaning(tx *transaction, from *common.Address, book signer.Book) (signer.Intent, error) {
 	fee, err := tx.check()
 	if err != nil {
 		return signer.Intent{}, err
@@ -57,7 +73,7 @@ func (Transaction) Assemble(payload []byte, key signer.KeyInfo, signatures [][]b
 	if err != nil {
 		return nil, err
 	}
-	tx, err := read(payload, from)
+	tx, err := read(payload, &from)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +96,7 @@ func (Transaction) Assemble(payload []byte, key signer.KeyInfo, signatures [][]b
 	return signed.MarshalBinary()
 }
 
-func read(payload []byte, from common.Address) (*transaction, error) {
+func read(payload []byte, from *common.Address) (*transaction, error) {
 	raw, err := unsigned(payload, from)
 	if err != nil {
 		return nil, err
@@ -138,7 +154,7 @@ type reading struct {
 	tx    *transaction
 	chain string
 	actor string
-	from  common.Address
+	from  *common.Address // nil: not known
 	coin  signer.Asset
 	fee   *uint256.Int
 	book  signer.Book
@@ -146,11 +162,14 @@ type reading struct {
 	out   []signer.Quantity
 }
 
-func newReading(tx *transaction, from common.Address, fee *uint256.Int, book signer.Book) *reading {
+func newReading(tx *transaction, from *common.Address, fee *uint256.Int, book signer.Book) *reading {
 	chain := chainName(tx.chainID)
 	r := &reading{
-		tx: tx, chain: chain, actor: account(chain, from), from: from,
+		tx: tx, chain: chain, from: from,
 		coin: coin(chain, book), fee: fee, book: book,
+	}
+	if from != nil {
+		r.actor = account(chain, *from)
 	}
 	r.in = signer.Intent{
 		Kind:     signer.KindEVMTransaction,
@@ -190,7 +209,7 @@ func (r *reading) envelope() {
 	tx := r.tx
 	r.field("chain", r.chain)
 	r.field("type", [...]string{"0 (legacy, EIP-155)", "1 (EIP-2930)", "2 (EIP-1559)"}[tx.kind])
-	r.field("from", r.actor[len(r.chain)+1:])
+	r.field("from", senderText(r.from))
 	r.field("nonce", strconv.FormatUint(tx.nonce, 10))
 	if tx.to != nil {
 		r.field("to", tx.to.Hex())

@@ -53,7 +53,11 @@ func (r *reading) transfer() {
 
 // creation runs code that we cannot read and installs what it returns.
 func (r *reading) creation() {
-	created := crypto.CreateAddress(r.from, r.tx.nonce)
+	at, where := "", senderText(nil)
+	if r.from != nil {
+		created := crypto.CreateAddress(*r.from, r.tx.nonce)
+		at, where = account(r.chain, created), created.Hex()
+	}
 	digest := calldataDigest(r.tx.data)
 	length := strconv.Itoa(len(r.tx.data))
 	quantity := signer.Quantity{}
@@ -63,14 +67,14 @@ func (r *reading) creation() {
 	r.in.Complete = false
 	r.effect(signer.Effect{
 		Class:        signer.ClassCreate,
-		Counterparty: account(r.chain, created),
+		Counterparty: at,
 		Quantity:     quantity,
 		Attributes: map[string]string{
 			"init_code_length": length,
 			"init_code_digest": "0x" + hex.EncodeToString(digest[:]),
 		},
 	})
-	r.field("new contract", created.Hex())
+	r.field("new contract", where)
 	r.field("init code length", length+" bytes")
 	r.in.Digests = append(r.in.Digests, signer.Digest{Name: "calldata digest", Value: digest})
 	r.warn(WarnContractCreation, signer.SeverityWarn, "creates a contract from code that was not read")

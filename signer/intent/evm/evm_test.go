@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"math/big"
+	"reflect"
 	"testing"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -63,6 +64,51 @@ func wei(s string) *big.Int {
 		panic("not a number: " + s)
 	}
 	return n
+}
+
+// A preview says all that the intent says but who signs, and nothing to sign.
+func TestPreviewIsTheIntentWithoutTheSigner(t *testing.T) {
+	deploy := raw(t, pay(func(tx *types.DynamicFeeTx) { tx.To, tx.Data = nil, []byte{0} }))
+	for name, c := range map[string]struct {
+		decoder interface {
+			signer.Decoder
+			Preview([]byte, signer.Book) (signer.Intent, error)
+		}
+		payload []byte
+	}{
+		"a payment":             {evm.Transaction{}, raw(t, pay(nil))},
+		"a contract's creation": {evm.Transaction{}, deploy},
+		"a message":             {evm.Message{}, []byte("hello")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			want, err := c.decoder.Decode(c.payload, keyFor(t, "eip155:1"), book())
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := c.decoder.Preview(c.payload, book())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(got.Messages) != 0 || got.Effects[0].Actor != "" {
+				t.Errorf("messages = %v, actor = %q; want none", got.Messages, got.Effects[0].Actor)
+			}
+			got.Messages = want.Messages
+			for i := range got.Effects {
+				got.Effects[i].Actor = want.Effects[i].Actor
+				if got.Effects[i].Class == signer.ClassCreate {
+					got.Effects[i].Counterparty = want.Effects[i].Counterparty
+				}
+			}
+			for i, f := range got.Fields {
+				if f.Value == "unknown (no key given)" {
+					got.Fields[i].Value = want.Fields[i].Value
+				}
+			}
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("Preview = %+v, want %+v", got, want)
+			}
+		})
+	}
 }
 
 // pay is a plain payment; tests change what they are about.

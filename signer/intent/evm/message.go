@@ -10,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/ethereum/go-ethereum/rlp"
 
@@ -33,6 +34,17 @@ func (Message) Decode(payload []byte, key signer.KeyInfo, _ signer.Book) (signer
 	if err != nil {
 		return signer.Intent{}, err
 	}
+	return read191(payload, &from)
+}
+
+// Preview is what [Transaction.Preview] is.
+func (Message) Preview(payload []byte, _ signer.Book) (signer.Intent, error) {
+	in, err := read191(payload, nil)
+	in.Messages = nil
+	return in, err
+}
+
+func read191(payload []byte, from *common.Address) (signer.Intent, error) {
 	if len(payload) == 0 {
 		return signer.Intent{}, signer.Invalid("message: empty")
 	}
@@ -46,7 +58,7 @@ func (Message) Decode(payload []byte, key signer.KeyInfo, _ signer.Book) (signer
 		Kind:     signer.KindEVMMessage,
 		Complete: true,
 		Effects:  []signer.Effect{{Class: signer.ClassMessage}}, // no actor: an account has a chain, a message none
-		Fields:   append(messageFields(payload), signer.Field{Name: "signer", Value: from.Hex()}),
+		Fields:   append(messageFields(payload), signer.Field{Name: "signer", Value: senderText(from)}),
 		Digests:  []signer.Digest{{Name: "message digest", Value: digest}},
 		Messages: []signer.Message{{Scheme: signer.SchemeSecp256k1, Bytes: digest[:]}},
 	}

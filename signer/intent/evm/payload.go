@@ -16,14 +16,14 @@ import (
 // unsigned returns the unsigned bytes of a transaction from any of the forms of a
 // payload. The first byte tells them apart: no transaction type is 0x7b ("{") or
 // 0x30 ("0").
-func unsigned(payload []byte, sender common.Address) ([]byte, error) {
+func unsigned(payload []byte, sender *common.Address) ([]byte, error) {
 	switch {
 	case bytes.HasPrefix(payload, []byte("{")):
 		tx, from, err := parseJSON(payload)
 		if err != nil {
 			return nil, err
 		}
-		if from != nil && *from != sender {
+		if from != nil && sender != nil && *from != *sender {
 			return nil, signer.Invalid("transaction: from is %s, but the key's address is %s; name the right key or leave from out", from.Hex(), sender.Hex())
 		}
 		return tx.encode(), nil

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"bytes"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sealward/sealward/signer"
+	"github.com/sealward/sealward/signer/intent/digest"
+	"github.com/sealward/sealward/signer/intent/evm"
+)
+
+// decoder also reads a payload without knowing the key.
+type decoder interface {
+	signer.Decoder
+	Preview(payload []byte, book signer.Book) (signer.Intent, error)
+}
+
+// decoders are the same that the daemon has.
+func decoders() map[signer.Kind]decoder {
+	return map[signer.Kind]decoder{
+		signer.KindEVMTransaction: evm.Transaction{},
+		signer.KindEVMMessage:     evm.Message{},
+		signer.KindDigest:         digest.Decoder{},
+	}
+}
+
+func kinds() []string {
+	return []string{string(signer.KindEVMTransaction), string(signer.KindEVMMessage), string(signer.KindDigest)}
+}
+
+func kindFlag(cmd *cobra.Command, kind *string) {
+	cmd.Flags().StringVar(kind, "kind", "", "what the payload is: evm.transaction, evm.message or digest")
+	fixed(cmd, "kind", kinds()...)
+}
+
+// payload reads a file, or standard input for "-". A message is its bytes, all of
+// them: a line feed at its end is part of what is signed. Of a transaction or a
+// digest that is text, white space around it is dropped.
+func (c *cli) payload(kind, file string) ([]byte, error) {
+	b, err := c.read(file)
+	if err != nil {
+		return nil, fmt.Errorf("read payload: %w", err)
+	}
+	if signer.Kind(kind) == signer.KindEVMMessage || bytes.ContainsFunc(b, notText) {
+		return b, nil
+	}
+	b = bytes.TrimSpace(b)
+	if _, err := hex.DecodeString(string(b)); err == nil && len(b) > 32 {
+		return nil, signer.Invalid("the payload is hexadecimal text without 0x in front; put it there")
+	}
+	return b, nil
+}
+
+func (c *cli) read(file string) ([]byte, error) {
+	const most = signer.MaxPayload + 64 // white space around it
+	in := c.stdin
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		in = f
+	}
+	b, err := io.ReadAll(io.LimitReader(in, most+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > most {
+		return nil, signer.Invalid("the payload has more than %d bytes", signer.MaxPayload)
+	}
+	return b, nil
+}
+
+// notText is for the two kinds whose text is ASCII.
+func notText(r rune) bool {
+	return r > '~' || r < ' ' && r != '\n' && r != '\r' && r != '\t'
+}

@@ -1,0 +1,219 @@
+package main
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sealward/sealward/cmd/config"
+	"github.com/sealward/sealward/ipc/api"
+	v1 "github.com/sealward/sealward/ipc/api/sealward/v1"
+	"github.com/sealward/sealward/ipc/console"
+	"github.com/sealward/sealward/policy"
+	"github.com/sealward/sealward/signer"
+)
+
+func (c *cli) policyCommand() *cobra.Command {
+	return group("policy", "what policy would decide, and whether one is valid", c.policyCheckCommand(), c.policyValidateCommand())
+}
+
+func (c *cli) policyCheckCommand() *cobra.Command {
+	var a asked
+	cmd := &cobra.Command{
+		Use:   "check --key NAME --kind KIND FILE",
+		Short: "ask what policy would decide now",
+		Long: `Ask the daemon what it would decide now about a request with what is in FILE, or
+in standard input if FILE is "-". Nothing is signed, recorded or reserved. The exit
+code is 0 if the request would be allowed and 3 if not.`,
+		Args: arguments(1, 1, "one FILE, or - for standard input"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := a.request(c, cmd, args[0])
+			if err != nil {
+				return err
+			}
+			names, err := a.names.read()
+			if err != nil {
+				return err
+			}
+			res, err := on(c, "sign", func(client *api.Client) (*v1.CheckPolicyResponse, error) {
+				return client.CheckPolicy(cmd.Context(), &v1.CheckPolicyRequest{Request: r})
+			})
+			if err != nil {
+				return err
+			}
+			if err := c.answer(res, func(w io.Writer) error { return showDecision(w, res.GetDecision(), res.GetIntent(), names) }); err != nil {
+				return err
+			}
+			if d := res.GetDecision(); d.GetVerdict() != signer.Allow.String() {
+				return verdict{d.GetReason()}
+			}
+			return nil
+		},
+	}
+	a.flags(c, cmd)
+	return cmd
+}
+
+// showDecision writes a verdict, what led to it, and the intent that it is about.
+func showDecision(w io.Writer, d *v1.Decision, in *v1.Intent, names console.Names) error {
+	intent, err := api.ReadIntent(in)
+	if err != nil {
+		return err
+	}
+	pairs := [][2]string{{"verdict", d.GetVerdict()}, {"reason", d.GetReason()}}
+	for _, rule := range d.GetRules() {
+		pairs = append(pairs, [2]string{"rule", rule})
+	}
+	if err := sheet(w, pairs...); err != nil {
+		return err
+	}
+	var rows [][]string
+	for _, l := range d.GetLimits() {
+		rows = append(rows, []string{
+			l.GetRule(), l.GetLimit(), amount(l.GetMax(), l.GetAsset(), names) + " " + window(l.GetWindow()),
+			amount(l.GetSpent(), l.GetAsset(), names), amount(l.GetAmount(), l.GetAsset(), names), when(l.GetFrees()),
+		})
+	}
+	if len(rows) > 0 {
+		fmt.Fprintln(w)
+		if err := table(w, []string{"RULE", "LIMIT", "MOST", "SPENT", "THIS REQUEST", "FREES"}, rows); err != nil {
+			return err
+		}
+	}
+	_, err = fmt.Fprintf(w, "\n%s", console.Intent(intent, names))
+	return err
+}
+
+func (c *cli) policyValidateCommand() *cobra.Command {
+	var configPath string
+	cmd := &cobra.Command{
+		Use:   "validate [--config sealward.hcl] [FILE]",
+		Short: "check a policy file, without a daemon",
+		Long: `Check the policy in FILE as the daemon would when it loads it. The names of keys
+and sockets come from the configuration: the one given, or sealward.hcl beside FILE.
+Without FILE it is the configuration's own policy. No device is opened.`,
+		Args: arguments(0, 1, "one FILE at most"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			f := namesFlags{config: configPath}
+			if len(args) == 1 {
+				f.policy = args[0]
+			}
+			return c.validate(f)
+		},
+	}
+	cmd.Flags().StringVar(&configPath, "config", "", "the daemon's configuration `file`")
+	return cmd
+}
+
+func (c *cli) validate(f namesFlags) error {
+	if f.policy == "" && f.config == "" {
+		return usage("which policy? name a FILE, or a configuration with --config")
+	}
+	path, p, err := f.load()
+	if _, invalid := errors.AsType[defects](err); invalid {
+		return problems{err.Error()}
+	}
+	if err != nil {
+		return err
+	}
+	report := struct {
+		Policy  string   `json:"policy"`
+		Valid   bool     `json:"valid"`
+		Assets  int      `json:"assets"`
+		Windows []string `json:"windows"`
+	}{path, true, len(p.Book().Assets), []string{}}
+	for _, w := range p.Windows() {
+		report.Windows = append(report.Windows, w.String())
+	}
+	return c.record(report, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "%s is valid: %d assets, %d windows of limits\n", console.Safe(path), report.Assets, len(report.Windows))
+		return err
+	})
+}
+
+// namesFlags say where names of assets and accounts come from.
+type namesFlags struct{ policy, config string }
+
+func (f *namesFlags) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.policy, "policy", "", "the policy `file` to take names of assets and accounts from")
+	cmd.Flags().StringVar(&f.config, "config", "", "the configuration `file` that belongs to --policy; sealward.hcl beside it by default")
+}
+
+// read returns the names; none without a policy.
+func (f *namesFlags) read() (console.Names, error) {
+	if f.policy == "" {
+		if f.config != "" {
+			return console.Names{}, usage("--config is for --policy, which is missing")
+		}
+		return console.Names{}, nil
+	}
+	_, p, err := f.load()
+	if err != nil {
+		return console.Names{}, err
+	}
+	return console.Names{Assets: p.Book().Assets, Accounts: p.Accounts()}, nil
+}
+
+// defects are what is wrong inside a policy or configuration file.
+type defects struct{ err error }
+
+func (e defects) Error() string { return e.err.Error() }
+func (e defects) Unwrap() error { return e.err }
+
+// load reads a policy as the daemon would, but for the keys themselves: only the
+// device knows those. In their place stand made-up ones, which tell the names that
+// exist from those that do not; nothing that is derived from them is used.
+func (f *namesFlags) load() (path string, p *policy.Policy, err error) {
+	configPath := f.config
+	if configPath == "" {
+		configPath = filepath.Join(filepath.Dir(f.policy), "sealward.hcl")
+	}
+	configPath, err = filepath.Abs(configPath)
+	if err != nil {
+		return "", nil, err
+	}
+	src, err := os.ReadFile(configPath)
+	if errors.Is(err, fs.ErrNotExist) && f.config == "" {
+		return "", nil, fmt.Errorf("there is no %s: a policy names keys and sockets of a configuration; say which with --config", configPath)
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	cfg, err := config.Parse(configPath, src)
+	if err != nil {
+		return "", nil, defects{err}
+	}
+	path = f.policy
+	if path == "" {
+		path = cfg.Policy
+	}
+	if src, err = os.ReadFile(path); err != nil {
+		return "", nil, err
+	}
+	if p, err = policy.Load(path, src, environment(cfg)); err != nil {
+		return "", nil, defects{err}
+	}
+	return path, p, nil
+}
+
+func environment(cfg *config.Config) policy.Env {
+	env := policy.Env{Keys: map[string]signer.KeyInfo{}}
+	for _, k := range cfg.Keys {
+		if k.Statements {
+			continue
+		}
+		madeUp := sha256.Sum256([]byte("sealward: no key, but the name of one\x00" + k.Name))
+		pub := signer.PublicKey{Algorithm: signer.AlgorithmSecp256k1, Bytes: madeUp[:]}
+		env.Keys[k.Name] = signer.KeyInfo{Name: k.Name, Public: pub, Fingerprint: pub.Fingerprint(), Kinds: k.Kinds, Chains: k.Chains}
+	}
+	for _, s := range cfg.Sockets {
+		env.Sockets = append(env.Sockets, s.Name)
+	}
+	return env
+}

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sealward/sealward/ipc/api"
+)
+
+const (
+	outputText = "text"
+	outputJSON = "json"
+)
+
+// cli is one run of the program: its streams and its global flags.
+type cli struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+
+	sockets, socket, output string
+
+	// began is set once the command line was understood; what fails before is an
+	// error of usage.
+	began bool
+}
+
+func (c *cli) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "sealward",
+		Short: "ask sealwardd for signatures, and see what it knows",
+		Long: `sealward asks the signing daemon sealwardd for signatures, shows what a payload
+would do, and reads keys, limits, policy and the journal.
+
+Exit codes: 0 done, 1 failed, 2 wrong command line, 3 denied, 4 wrong request,
+5 ask again later, 6 not found, 7 what was checked has problems.`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			if c.output != outputText && c.output != outputJSON {
+				bad := c.output
+				c.output = outputText
+				return usage("-o %q: want %s or %s", bad, outputText, outputJSON)
+			}
+			c.began = true
+			return nil
+		},
+	}
+	root.SetIn(c.stdin)
+	root.SetOut(c.stdout)
+	root.SetErr(c.stderr)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usage("%w; see %s --help", err, cmd.CommandPath())
+	})
+	flags := root.PersistentFlags()
+	flags.StringVar(&c.sockets, "sockets", "/run/sealward", "the `folder` of the daemon's sockets, sign.sock and admin.sock")
+	flags.StringVar(&c.socket, "socket", "", "the one `socket` to use for every call, instead")
+	flags.StringVarP(&c.output, "output", "o", outputText, "`format` of the output: text for people, json for programs")
+	fixed(root, "output", outputText, outputJSON)
+	root.AddCommand(
+		c.initCommand(), c.signCommand(), c.inspectCommand(), c.limitsCommand(), c.requestCommand(), c.keysCommand(),
+		c.policyCommand(), c.journalCommand(), c.statusCommand(), c.versionCommand(),
+	)
+	return root
+}
+
+// group is a command that only holds others.
+func group(use, short string, commands ...*cobra.Command) *cobra.Command {
+	g := &cobra.Command{
+		Use: use, Short: short,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usage("%s what? see %s --help", cmd.CommandPath(), cmd.CommandPath())
+			}
+			return usage("%s: unknown command %q; see %s --help", cmd.CommandPath(), args[0], cmd.CommandPath())
+		},
+		RunE: func(*cobra.Command, []string) error { return nil },
+	}
+	g.AddCommand(commands...)
+	return g
+}
+
+// arguments wants between least and most of them.
+func arguments(least, most int, names string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < least || len(args) > most {
+			return usage("%s: want %s, got %d arguments; see %s --help", cmd.CommandPath(), names, len(args), cmd.CommandPath())
+		}
+		return nil
+	}
+}
+
+// required is a flag without which a command makes no sense.
+func required(cmd *cobra.Command, names ...string) error {
+	for _, name := range names {
+		if f := cmd.Flag(name); f.Value.String() == "" {
+			return usage("%s: --%s is missing; see %s --help", cmd.CommandPath(), name, cmd.CommandPath())
+		}
+	}
+	return nil
+}
+
+// path is where a socket of the daemon is.
+func (c *cli) path(name string) string {
+	if c.socket != "" {
+		return c.socket
+	}
+	return filepath.Join(c.sockets, name+".sock")
+}
+
+// on makes a call on a socket, "sign" or "admin".
+func on[T any](c *cli, name string, call func(*api.Client) (T, error)) (T, error) {
+	client := api.Dial(c.path(name))
+	defer client.Close()
+	return call(client)
+}
+
+// onEither prefers the admin socket, which tells more, and uses the other one when
+// there is none or it is not for this user.
+func onEither[T any](c *cli, call func(*api.Client) (T, error)) (T, error) {
+	res, err := on(c, "admin", call)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ECONNREFUSED) {
+		return on(c, "sign", call)
+	}
+	return res, err
+}
+
+// fixed completes a flag out of a list.
+func fixed(cmd *cobra.Command, flag string, values ...string) {
+	must(cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)))
+}
+
+// completeKeys completes names of keys, which it asks the daemon for.
+func (c *cli) completeKeys(cmd *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
+	ctx, cancel := context.WithTimeout(orBackground(cmd.Context()), time.Second)
+	defer cancel()
+	client := api.Dial(c.path("sign"))
+	defer client.Close()
+	keys, err := client.Keys(ctx)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveError
+	}
+	var out []string
+	for _, k := range keys {
+		if strings.HasPrefix(k.GetName(), begun) {
+			out = append(out, k.GetName()+"\t"+k.GetAlgorithm()+" "+k.GetEthereumAddress())
+		}
+	}
+	slices.Sort(out)
+	return out, cobra.ShellCompDirectiveNoFileComp
+}
+
+func orBackground(ctx context.Context) context.Context {
+	if ctx == nil {
+		return context.Background()
+	}
+	return ctx
+}
+
+// must is for registrations that only a mistake in this package can fail.
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}

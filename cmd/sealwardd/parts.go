@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/sealward/sealward/backends/pkcs11"
+	"github.com/sealward/sealward/cmd/config"
+	"github.com/sealward/sealward/ipc"
+	"github.com/sealward/sealward/policy"
+	"github.com/sealward/sealward/signer"
+	"github.com/sealward/sealward/signer/intent/digest"
+	"github.com/sealward/sealward/signer/intent/evm"
+	"github.com/sealward/sealward/signer/journal"
+	"github.com/sealward/sealward/signer/receipt"
+	"github.com/sealward/sealward/signer/scheme"
+	"github.com/sealward/sealward/signer/trustfile"
+)
+
+// prepare reads the configuration, opens the tokens, finds the keys and loads the
+// policy: all that can be wrong without the daemon running.
+func (d *daemon) prepare(ctx context.Context) error {
+	path, err := filepath.Abs(d.path)
+	if err != nil {
+		return err
+	}
+	src, err := trustfile.Read(path)
+	if err != nil {
+		return fmt.Errorf("read configuration: %w", err)
+	}
+	if d.cfg, err = config.Parse(path, src); err != nil {
+		return err
+	}
+	if err := d.openTokens(ctx); err != nil {
+		return err
+	}
+	if err := d.findKeys(ctx); err != nil {
+		return err
+	}
+	p, err := d.loadPolicy()
+	if err != nil {
+		return err
+	}
+	d.policy.Store(p)
+	return nil
+}
+
+func (d *daemon) openTokens(ctx context.Context) error {
+	d.tokens = map[string]*pkcs11.Token{}
+	for _, t := range d.cfg.Tokens {
+		token, err := openToken(ctx, t.Name, t.PKCS11)
+		if err != nil {
+			return fmt.Errorf("token %q: %w", t.Name, err)
+		}
+		d.tokens[t.Name] = token
+	}
+	return nil
+}
+
+func openToken(ctx context.Context, name string, c config.PKCS11) (*pkcs11.Token, error) {
+	if err := trustfile.Check(c.Module); err != nil {
+		return nil, fmt.Errorf("module: %w", err)
+	}
+	path, credential := c.PINFile, false
+	if c.PINCredential != "" {
+		dir := os.Getenv("CREDENTIALS_DIRECTORY")
+		if dir == "" {
+			return nil, fmt.Errorf("PIN: systemd passed no credentials; pin_credential = %q needs LoadCredential=%s:PATH in the unit", c.PINCredential, c.PINCredential)
+		}
+		path, credential = filepath.Join(dir, c.PINCredential), true
+	}
+	return pkcs11.Open(ctx, pkcs11.Config{
+		Name: name, Module: c.Module, ModuleSHA256: hex.EncodeToString(c.ModuleSHA256), TokenURI: c.URI, Sessions: c.Sessions,
+		PIN: func() ([]byte, error) { return pkcs11.ReadPIN(path, credential) },
+	})
+}
+
+func (d *daemon) findKeys(ctx context.Context) error {
+	for _, k := range d.cfg.Keys {
+		key, err := d.tokens[k.Token].Key(ctx, k.URI)
+		if err != nil {
+			return fmt.Errorf("key %q: %w", k.Name, err)
+		}
+		if k.Statements {
+			d.journalKey = key
+			continue
+		}
+		pub := key.Public()
+		d.keys = append(d.keys, signer.ManagedKey{Key: key, Info: signer.KeyInfo{
+			Name: k.Name, Public: pub, Fingerprint: pub.Fingerprint(), Protection: key.Protection(), Kinds: k.Kinds, Chains: k.Chains,
+		}})
+	}
+	for _, k := range d.keys {
+		if k.Info.Fingerprint == d.journalKey.Public().Fingerprint() {
+			return fmt.Errorf("key %q: it is the journal's key, which signs checkpoints and nothing else", k.Info.Name)
+		}
+	}
+	return nil
+}
+
+// loadPolicy reads the policy afresh; the one in force is not touched.
+func (d *daemon) loadPolicy() (*policy.Policy, error) {
+	src, err := trustfile.Read(d.cfg.Policy)
+	if err != nil {
+		return nil, fmt.Errorf("read policy: %w", err)
+	}
+	env := policy.Env{Keys: map[string]signer.KeyInfo{}}
+	for _, k := range d.keys {
+		env.Keys[k.Info.Name] = k.Info
+	}
+	for _, s := range d.cfg.Sockets {
+		env.Sockets = append(env.Sockets, s.Name)
+	}
+	return policy.Load(d.cfg.Policy, src, env)
+}
+
+// checkPlaces says what would keep the journal and the sockets from opening.
+func (d *daemon) checkPlaces() error {
+	var errs []error
+	if err := trustfile.CheckDir(filepath.Dir(d.cfg.Journal.Path)); err != nil {
+		errs = append(errs, fmt.Errorf("journal: %w", err))
+	}
+	if _, err := signer.NewCheckpointSigner(d.journalKey, &scheme.Verifier{}, "check"); err != nil {
+		errs = append(errs, err)
+	}
+	for _, s := range d.sockets() {
+		if s.Path == "" {
+			continue
+		}
+		if err := trustfile.CheckDir(filepath.Dir(s.Path)); err != nil {
+			errs = append(errs, fmt.Errorf("socket %q: %w", s.Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (d *daemon) sockets() (out []ipc.Socket) {
+	all := slices.Clone(d.cfg.Sockets)
+	if d.cfg.Metrics != nil {
+		all = append(all, *d.cfg.Metrics)
+	}
+	for _, s := range all {
+		out = append(out, ipc.Socket{Name: s.Name, Path: s.Path, Mode: s.Mode, Owner: s.Owner, Group: s.Group})
+	}
+	return out
+}
+
+func (d *daemon) openJournal(acceptTime bool) (err error) {
+	d.journal, err = journal.Open(journal.Config{Path: d.cfg.Journal.Path, AcceptTime: acceptTime})
+	return err
+}
+
+func (d *daemon) makeEngine() (err error) {
+	verifier := &scheme.Verifier{}
+	if d.checkpoints, err = signer.NewCheckpointSigner(d.journalKey, verifier, d.journal.Instance()); err != nil {
+		return err
+	}
+	if d.verifier, err = receipt.NewVerifier(d.checkpoints.Origin(), d.checkpoints.Public()); err != nil {
+		return err
+	}
+	d.engine, err = signer.New(signer.Config{
+		Instance: d.journal.Instance(), Keys: d.keys,
+		Decoders: map[signer.Kind]signer.Decoder{
+			signer.KindEVMTransaction: evm.Transaction{},
+			signer.KindEVMMessage:     evm.Message{},
+			signer.KindDigest:         digest.Decoder{},
+		},
+		Policy: d.policyNow(), Journal: d.journal, Verifier: verifier, Now: time.Now, Rand: rand.Reader, Log: d.log,
+		MaxRequests: d.cfg.MaxRequests, SignTimeout: d.cfg.SignTimeout,
+	})
+	return err
+}
+
+func (d *daemon) closeTokens() {
+	for name, t := range d.tokens {
+		if err := t.Close(); err != nil {
+			d.log.Warn("a token did not close", "token", name, "error", err)
+		}
+	}
+}
+
+// address is the Ethereum address of a key that signs Ethereum payloads.
+func address(k signer.KeyInfo) string {
+	if !slices.Contains(k.Kinds, signer.KindEVMTransaction) && !slices.Contains(k.Kinds, signer.KindEVMMessage) {
+		return ""
+	}
+	a, err := evm.Address(k.Public)
+	if err != nil {
+		return "" // a key of another curve has none
+	}
+	return a
+}

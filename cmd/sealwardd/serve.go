@@ -1,0 +1,256 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/sealward/sealward/backends/pkcs11"
+	"github.com/sealward/sealward/cmd/config"
+	"github.com/sealward/sealward/cmd/version"
+	"github.com/sealward/sealward/ipc"
+	"github.com/sealward/sealward/ipc/api"
+	"github.com/sealward/sealward/policy"
+	"github.com/sealward/sealward/signer"
+	"github.com/sealward/sealward/signer/journal"
+	"github.com/sealward/sealward/signer/receipt"
+)
+
+// daemon is the parts, wired together. They are made in the order of the fields
+// and taken down in the reverse.
+type daemon struct {
+	log  *slog.Logger
+	path string
+
+	cfg         *config.Config
+	tokens      map[string]*pkcs11.Token
+	keys        []signer.ManagedKey
+	journalKey  signer.Key
+	policy      atomic.Pointer[policy.Policy]
+	journal     *journal.Journal
+	checkpoints *signer.CheckpointSigner
+	verifier    *receipt.Verifier // of checkpoints
+	engine      *signer.Engine
+	metrics     *metrics
+	server      *ipc.Server
+	started     time.Time
+
+	verifying    sync.Mutex // held while the journal is verified
+	mu           sync.Mutex
+	policyLoaded time.Time // owned by mu
+	policyError  string    // why the last reload was refused; owned by mu
+}
+
+func (d *daemon) policyNow() *policy.Policy { return d.policy.Load() }
+
+// serve runs the daemon until a signal or a failure ends it.
+func serve(ctx context.Context, path string, acceptTime bool, log *slog.Logger) (err error) {
+	d := &daemon{log: log, path: path, started: time.Now()}
+	// A signal that comes while starting is kept until it can be obeyed.
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	defer signal.Stop(signals)
+
+	defer d.closeTokens()
+	if err := d.prepare(ctx); err != nil {
+		return err
+	}
+	if err := d.openJournal(acceptTime); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.journal.Close()) }()
+	if err := d.makeEngine(); err != nil {
+		return err
+	}
+	if err := d.recordStart(ctx, acceptTime); err != nil {
+		return err
+	}
+	if err := d.makeServer(); err != nil {
+		return err
+	}
+	return d.loop(ctx, signals)
+}
+
+// recordStart makes the configuration that matters for security a part of the
+// record.
+func (d *daemon) recordStart(ctx context.Context, acceptTime bool) error {
+	var keys []string
+	for _, k := range d.keys {
+		keys = append(keys, fmt.Sprintf("%s %s %s %s", k.Info.Name, k.Info.Fingerprint, k.Info.Kinds, k.Info.Chains))
+	}
+	src, err := os.ReadFile(d.cfg.Path)
+	if err != nil {
+		return err
+	}
+	detail := fmt.Sprintf("sealwardd %s; configuration sha256:%x; private %t; time accepted %t; keys: %s",
+		version.Number, sha256.Sum256(src), d.cfg.Private, acceptTime, strings.Join(keys, ", "))
+	if _, err := d.journal.Note(ctx, signer.Event{Type: signer.EventStarted, Policy: d.policyNow().Version(), Detail: detail}); err != nil {
+		return err
+	}
+	d.policyLoaded = time.Now()
+	for _, n := range d.notices() {
+		d.log.Warn(n)
+	}
+	return nil
+}
+
+func (d *daemon) makeServer() error {
+	listeners, err := ipc.Listen(d.sockets())
+	if err != nil {
+		return err
+	}
+	d.metrics = newMetrics(d)
+	c := api.Config{
+		Engine: d.engine, Journal: d.journal, Checkpoint: d.checkpoint, VerifierKey: d.verifier.String(), Verify: d.verifyJournal, Status: d.status,
+		Limits: d.limits, Address: address, Observe: d.metrics.observe, Log: d.log,
+	}
+	d.server, err = ipc.NewServer(ipc.Config{
+		Listeners: listeners, Identifier: ipc.NewIdentifier(d.cfg.Private), Limits: ipc.DefaultLimits(), Log: d.log,
+		Handler: func(socket string) http.Handler {
+			if socket == config.SocketMetrics {
+				return d.metrics.handler()
+			}
+			return api.Handler(c, socket == config.SocketAdmin)
+		},
+		Silent: func(c signer.Caller) {
+			d.engine.Malformed(context.Background(), c, "connected, and closed or timed out without a whole request")
+		},
+	})
+	return err
+}
+
+// loop serves until it is told to stop, and then stops in good order: no new
+// connections, what is in the pipeline finishes, the last checkpoint is signed.
+func (d *daemon) loop(ctx context.Context, signals <-chan os.Signal) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var background sync.WaitGroup
+	defer background.Wait()
+	defer cancel()
+	background.Go(func() { d.signCheckpoints(ctx) })
+	background.Go(func() {
+		if err := ipc.Watchdog(ctx, d.log, d.alive); err != nil {
+			d.log.Error("the watchdog cannot be fed", "error", err)
+		}
+	})
+	served := make(chan error, 1)
+	go func() { served <- d.server.Run(ctx) }()
+
+	d.log.Info("ready", "version", version.Number, "keys", len(d.keys), "instance", d.journal.Instance(), "private", d.cfg.Private)
+	if err := ipc.NotifyReady(fmt.Sprintf("%d keys, policy %.8x", len(d.keys), d.policyNow().Version())); err != nil {
+		d.log.Error("systemd does not take the notification", "error", err)
+	}
+	for {
+		select {
+		case err := <-served:
+			return fmt.Errorf("serve: %w", err)
+		case s := <-signals:
+			if s == syscall.SIGHUP {
+				d.reload(ctx)
+				continue
+			}
+			d.log.Info("stopping", "signal", s.String())
+			return d.stop(served)
+		}
+	}
+}
+
+func (d *daemon) stop(served <-chan error) error {
+	if err := ipc.NotifyStopping(); err != nil {
+		d.log.Error("systemd does not take the notification", "error", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), d.cfg.StopTimeout)
+	defer cancel()
+	err := d.server.Shutdown(ctx)
+	err = errors.Join(err, <-served, d.engine.Close(ctx))
+	if _, nerr := d.journal.Note(ctx, signer.Event{Type: signer.EventStopped}); nerr != nil {
+		err = errors.Join(err, nerr)
+	}
+	return errors.Join(err, d.checkpoint(ctx))
+}
+
+// reload puts the policy on disk in force, or keeps the one that is and says why.
+func (d *daemon) reload(ctx context.Context) {
+	if err := ipc.NotifyReloading(); err != nil {
+		d.log.Error("systemd does not take the notification", "error", err)
+	}
+	p, err := d.loadPolicy()
+	if err == nil {
+		if err = d.engine.SetPolicy(ctx, p); err == nil {
+			d.policy.Store(p)
+		}
+	}
+	d.mu.Lock()
+	d.policyError = ""
+	status := fmt.Sprintf("%d keys, policy %.8x", len(d.keys), d.policyNow().Version())
+	if err != nil {
+		d.policyError = err.Error()
+		status += "; the last reload was refused"
+	} else {
+		d.policyLoaded = time.Now()
+	}
+	d.mu.Unlock()
+	if err != nil {
+		d.log.Error("the new policy is refused; the old one stays in force", "error", err)
+		refused := signer.Event{Type: signer.EventPolicy, Code: signer.CodeInvalid, Policy: d.policyNow().Version(), Detail: "a reload was refused: " + strings.ToValidUTF8(err.Error(), "\uFFFD")}
+		if _, err := d.journal.Note(ctx, refused); err != nil {
+			d.log.Error("that cannot be recorded", "error", err)
+		}
+	} else {
+		d.log.Info("a new policy is in force", "version", fmt.Sprintf("%x", p.Version()))
+	}
+	if err := ipc.NotifyReady(status); err != nil {
+		d.log.Error("systemd does not take the notification", "error", err)
+	}
+}
+
+// checkpoint signs a checkpoint of the journal if it grew since the last.
+func (d *daemon) checkpoint(ctx context.Context) error {
+	_, err := d.journal.Checkpoint(ctx, d.checkpoints.Public(), d.checkpoints.Sign)
+	return err
+}
+
+// signCheckpoints does so at the configured interval. A failure is logged when it
+// begins and when it ends.
+func (d *daemon) signCheckpoints(ctx context.Context) {
+	tick := time.NewTicker(d.cfg.Journal.CheckpointInterval)
+	defer tick.Stop()
+	failing := false
+	for {
+		err := d.checkpoint(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil && !failing:
+			d.log.Error("checkpoints cannot be signed; signing goes on, proofs have to wait", "error", err)
+		case err == nil && failing:
+			d.log.Info("checkpoints are signed again")
+		}
+		failing = err != nil
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// alive is what the watchdog asks: does the journal's writer still take turns? One
+// that stopped for good does, and says why to everyone who asks.
+func (d *daemon) alive(ctx context.Context) error {
+	_, _, err := d.journal.Lookup(ctx, "watchdog", "watchdog")
+	if d.journal.Stopped() != nil {
+		return nil
+	}
+	return err
+}

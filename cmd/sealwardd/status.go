@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/sealward/sealward/cmd/version"
+	"github.com/sealward/sealward/ipc"
+	"github.com/sealward/sealward/ipc/api"
+	v1 "github.com/sealward/sealward/ipc/api/sealward/v1"
+	"github.com/sealward/sealward/signer"
+	"github.com/sealward/sealward/signer/journal"
+	"github.com/sealward/sealward/signer/scheme"
+)
+
+// notices are what an operator should know of a configuration that works.
+func (d *daemon) notices() (out []string) {
+	if d.cfg.Private {
+		out = append(out, "this is a private set-up: the daemon's own account may be a caller, so nothing separates the daemon from its callers")
+	}
+	if err := ipc.UnitsProvable(); err != nil {
+		out = append(out, fmt.Sprintf("callers cannot be told apart by their unit here, so selectors \"unit:\" never match: %v", err))
+	}
+	out = append(out, "only checkpoints kept elsewhere can reveal that the journal was put back to an earlier state")
+	if d.journal != nil {
+		if behind, held := d.journal.TimeHeld(); held {
+			out = append(out, fmt.Sprintf("journal time is %s behind the wall clock, and limits count in journal time; if the wall clock is right, restart once with --accept-time", behind.Round(time.Second)))
+		}
+	}
+	return out
+}
+
+func (d *daemon) status(ctx context.Context) *v1.GetStatusResponse {
+	d.mu.Lock()
+	loaded, policyError := d.policyLoaded, d.policyError
+	d.mu.Unlock()
+	v := d.policyNow().Version()
+	s := &v1.GetStatusResponse{
+		Version: version.Full(), Instance: d.journal.Instance(), Started: timestamppb.New(d.started),
+		Policy: fmt.Sprintf("%x", v), PolicyLoaded: timestamppb.New(loaded), PolicyError: policyError,
+		Private: d.cfg.Private, Notices: d.notices(), JournalSize: d.journal.Size(),
+	}
+	if c, ok := d.journal.Latest(); ok {
+		s.CheckpointSize = c.Size
+	}
+	if f, err := d.journal.Facts(ctx, signer.Proposal{}, nil); err == nil {
+		s.JournalTime = timestamppb.New(f.Time)
+	}
+	if behind, held := d.journal.TimeHeld(); held {
+		s.JournalTimeHeld = durationpb.New(behind)
+	}
+	if err := ipc.UnitsProvable(); err != nil {
+		s.UnitsUnprovable = err.Error()
+	}
+	if err := d.journal.Stopped(); err != nil {
+		s.JournalError = err.Error()
+	}
+	for _, k := range d.cfg.Keys {
+		h := d.tokens[k.Token].Health()
+		s.Keys = append(s.Keys, &v1.KeyHealth{Key: k.Name, Device: k.Token, Available: h.Up, Reason: h.Reason})
+	}
+	return s
+}
+
+// limits are those of the policy in force that bear on a key.
+func (d *daemon) limits(k signer.KeyInfo) (out []api.Limit) {
+	for _, l := range d.policyNow().Limits(k.Name) {
+		out = append(out, api.Limit{Rule: l.Rule, Name: l.Name, Asset: l.Asset, Window: l.Window, Max: l.Max})
+	}
+	return out
+}
+
+// verifyJournal checks a copy of the journal, as the journal itself is in use. One
+// at a time: it takes as much disk as the journal and a core for a while.
+func (d *daemon) verifyJournal(ctx context.Context) (_ *v1.VerifyResponse, err error) {
+	if !d.verifying.TryLock() {
+		return nil, &signer.Error{Code: signer.CodeOverloaded, Detail: "the journal is being verified for somebody else; ask again later"}
+	}
+	defer d.verifying.Unlock()
+	dir, err := os.MkdirTemp(filepath.Dir(d.cfg.Journal.Path), "verify-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	path := filepath.Join(dir, "copy.db")
+	if err := d.journal.Copy(ctx, path); err != nil {
+		return nil, &signer.Error{Code: signer.CodeUnavailable, Detail: "the journal cannot be copied to be verified; is there room on its disk?", Err: err}
+	}
+	r, err := journal.Verify(ctx, journal.VerifyConfig{Path: path, Trusted: d.verifier, Signature: scheme.Verify})
+	if err != nil {
+		return nil, err
+	}
+	out := &v1.VerifyResponse{
+		Records: r.Leaves, Authorized: r.Authorized, Denied: r.Denied, Malformed: r.Malformed, Signed: r.Signed, Failed: r.Failed,
+		OutcomeUnknown: r.Unknown, Checkpoints: r.Checkpoints,
+	}
+	for _, p := range r.Problems {
+		out.Problems = append(out.Problems, p.String())
+	}
+	if r.More {
+		out.Problems = append(out.Problems, "and more")
+	}
+	return out, nil
+}

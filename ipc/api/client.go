@@ -1,0 +1,180 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"connectrpc.com/connect"
+
+	v1 "github.com/sealward/sealward/ipc/api/sealward/v1"
+	"github.com/sealward/sealward/ipc/api/sealward/v1/sealwardv1connect"
+)
+
+// baseURL only fills in the Host header; where a call goes is the socket's path.
+const baseURL = "http://localhost"
+
+// maxResponse bounds an answer. The largest is a page of the journal, whose
+// entries hold payloads.
+const maxResponse = 64 << 20
+
+// Client talks to sealwardd over one of its Unix sockets. It is safe for
+// concurrent use and keeps connections open between calls. Every error that its
+// methods return is an [*Error].
+type Client struct {
+	path    string
+	http    *http.Client
+	signer  sealwardv1connect.SignerServiceClient
+	journal sealwardv1connect.JournalServiceClient
+}
+
+// Dial returns a client for the daemon that listens at a socket. It does not
+// connect: the first call does, and says what to check when it cannot.
+func Dial(socketPath string) *Client {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	hc := &http.Client{
+		Transport: &http.Transport{
+			// No proxy: what a proxy variable says is not for a local socket.
+			Proxy: nil,
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				var d net.Dialer
+				conn, err := d.DialContext(ctx, "unix", socketPath)
+				if err != nil {
+					return nil, &dialError{socketPath, err}
+				}
+				return conn, nil
+			},
+			DisableCompression:  true,
+			MaxIdleConnsPerHost: 64,
+			IdleConnTimeout:     time.Minute,
+			Protocols:           protocols,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	opts := []connect.ClientOption{
+		// Compression costs more than the bytes it saves on a socket of this host.
+		connect.WithAcceptCompression("gzip", nil, nil),
+		connect.WithReadMaxBytes(maxResponse),
+	}
+	return &Client{
+		path:    socketPath,
+		http:    hc,
+		signer:  sealwardv1connect.NewSignerServiceClient(hc, baseURL, opts...),
+		journal: sealwardv1connect.NewJournalServiceClient(hc, baseURL, opts...),
+	}
+}
+
+// Close closes the connections that are idle. The client stays usable.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Sign asks for a signature and waits for it. The request needs an id: after any
+// error but "denied", "invalid_request" and "conflict", asking again with the same
+// id and the same content is safe, and the way to learn what became of it.
+func (c *Client) Sign(ctx context.Context, m *v1.SignRequest) (*v1.SignResponse, error) {
+	res, err := call(ctx, c, c.signer.Sign, m)
+	if err != nil {
+		return nil, err
+	}
+	if id := m.GetRequest().GetId(); res.GetId() != id {
+		return nil, &Error{Code: codeOfNonsense, Message: fmt.Sprintf("asked for request %q and got an answer for %q; nothing of it is used", id, res.GetId())}
+	}
+	return res, nil
+}
+
+// Inspect decodes a payload and signs nothing.
+func (c *Client) Inspect(ctx context.Context, m *v1.InspectRequest) (*v1.InspectResponse, error) {
+	return call(ctx, c, c.signer.Inspect, m)
+}
+
+// CheckPolicy tells what policy would decide now. Nothing is recorded or reserved.
+func (c *Client) CheckPolicy(ctx context.Context, m *v1.CheckPolicyRequest) (*v1.CheckPolicyResponse, error) {
+	return call(ctx, c, c.signer.CheckPolicy, m)
+}
+
+// Request looks up what became of a request. caller is whose it is, such as
+// "uid:1000"; it is for the admin socket and empty elsewhere.
+func (c *Client) Request(ctx context.Context, id, caller string) (*v1.GetRequestResponse, error) {
+	return call(ctx, c, c.signer.GetRequest, &v1.GetRequestRequest{Id: id, Caller: caller})
+}
+
+// Keys lists the keys that some rule gives to the caller; all keys on the admin
+// socket.
+func (c *Client) Keys(ctx context.Context) ([]*v1.Key, error) {
+	res, err := call(ctx, c, c.signer.ListKeys, &v1.ListKeysRequest{})
+	return res.GetKeys(), err
+}
+
+// Key shows one key.
+func (c *Client) Key(ctx context.Context, name string) (*v1.Key, error) {
+	res, err := call(ctx, c, c.signer.GetKey, &v1.GetKeyRequest{Name: name})
+	if err != nil {
+		return nil, err
+	}
+	if res.GetKey().GetName() != name {
+		return nil, &Error{Code: codeOfNonsense, Message: fmt.Sprintf("asked for key %q and got %q", name, res.GetKey().GetName())}
+	}
+	return res.GetKey(), nil
+}
+
+// Limits tells for each limit what is spent, what is left and when it frees: of
+// one key, or of all of the caller's keys when key is empty.
+func (c *Client) Limits(ctx context.Context, key string) ([]*v1.LimitState, error) {
+	res, err := call(ctx, c, c.signer.ListLimits, &v1.ListLimitsRequest{Key: key})
+	return res.GetLimits(), err
+}
+
+// Status tells how the daemon is.
+func (c *Client) Status(ctx context.Context) (*v1.GetStatusResponse, error) {
+	return call(ctx, c, c.signer.GetStatus, &v1.GetStatusRequest{})
+}
+
+// Entries reads a page of the journal, from a leaf on; limit 0 is the daemon's
+// default. The admin socket serves it.
+func (c *Client) Entries(ctx context.Context, from uint64, limit uint32) (*v1.ListEntriesResponse, error) {
+	return call(ctx, c, c.journal.ListEntries, &v1.ListEntriesRequest{From: from, Limit: limit})
+}
+
+// Checkpoint returns the journal's latest signed checkpoint, or signs one now. The
+// admin socket serves it.
+func (c *Client) Checkpoint(ctx context.Context, now bool) (*v1.GetCheckpointResponse, error) {
+	return call(ctx, c, c.journal.GetCheckpoint, &v1.GetCheckpointRequest{Now: now})
+}
+
+// Proof returns the proof that a leaf is in the journal; with wait it waits for a
+// checkpoint that covers the leaf. The admin socket serves it.
+func (c *Client) Proof(ctx context.Context, leaf uint64, wait bool) (string, error) {
+	res, err := call(ctx, c, c.journal.GetProof, &v1.GetProofRequest{Leaf: leaf, Wait: wait})
+	return res.GetProof(), err
+}
+
+// Verify recomputes the whole journal. The admin socket serves it.
+func (c *Client) Verify(ctx context.Context) (*v1.VerifyResponse, error) {
+	return call(ctx, c, c.journal.Verify, &v1.VerifyRequest{})
+}
+
+func call[Q, A any](ctx context.Context, c *Client, f func(context.Context, *connect.Request[Q]) (*connect.Response[A], error), m *Q) (*A, error) {
+	res, err := f(ctx, connect.NewRequest(m))
+	if err != nil {
+		return nil, c.read(ctx, err)
+	}
+	return res.Msg, nil
+}
+
+// dialError tells a socket that cannot be reached from a call that went wrong
+// later, when the daemon may have acted on it.
+type dialError struct {
+	path string
+	err  error
+}
+
+func (e *dialError) Error() string { return fmt.Sprintf("connect to %s: %v", e.path, e.err) }
+func (e *dialError) Unwrap() error { return e.err }
+
+func asDialError(err error) (*dialError, bool) {
+	var e *dialError
+	return e, errors.As(err, &e)
+}
