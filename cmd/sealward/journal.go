@@ -99,13 +99,19 @@ func summary(ev signer.Event) (who, what string) {
 		what = fmt.Sprintf("authorisation of leaf %d: %s: %s", ev.Outcome.Authorization, ev.Outcome.Code, ev.Outcome.Detail)
 	case ev.Outcome != nil:
 		what = fmt.Sprintf("authorisation of leaf %d", ev.Outcome.Authorization)
+	case ev.Policy != [32]byte{} && ev.Code != "":
+		what = fmt.Sprintf("policy %x stays in force; %s", ev.Policy, ev.Detail)
 	case ev.Policy != [32]byte{}:
 		what = fmt.Sprintf("policy %x", ev.Policy)
 	default:
 		what = ev.Detail
 	}
-	if ev.Dropped > 0 {
-		what += fmt.Sprintf(" (%d refusals before it were not recorded)", ev.Dropped)
+	dropped := ev.Dropped
+	if ev.Decision != nil {
+		dropped = ev.Decision.Dropped
+	}
+	if dropped > 0 {
+		what += fmt.Sprintf(" (%d refusals before it were not recorded)", dropped)
 	}
 	return who, what
 }

@@ -101,6 +101,9 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v := &visit{caller: caller}
 	o := &observer{ResponseWriter: w}
 	g.mux.ServeHTTP(o, r.WithContext(context.WithValue(r.Context(), visitKey{}, v)))
+	if !v.read && o.status >= http.StatusBadRequest && len(o.body) == 0 { // Connect says 405 and 415 in no more words
+		fmt.Fprintf(o, "%s: POST a message as application/json or application/proto, as docs/api.md shows\n", http.StatusText(o.status))
+	}
 	switch {
 	case !v.read:
 		// The path is the sender's; only those of this API may become a label.
