@@ -99,8 +99,15 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	began := time.Now()
 	v := &visit{caller: caller}
-	o := &observer{ResponseWriter: w}
-	g.mux.ServeHTTP(o, r.WithContext(context.WithValue(r.Context(), visitKey{}, v)))
+	o := &observer{ResponseWriter: w, visit: v}
+	ctx := r.Context()
+	if r.URL.Path == sealwardv1connect.SignerServiceSignProcedure {
+		// Connect drops a message whose sender hung up before it was looked at, or
+		// not, as that race goes. What was asked in full is done, and on record; its
+		// wait is bounded.
+		ctx = context.WithoutCancel(ctx)
+	}
+	g.mux.ServeHTTP(o, r.WithContext(context.WithValue(ctx, visitKey{}, v)))
 	if !v.read && o.status >= http.StatusBadRequest && len(o.body) == 0 { // Connect says 405 and 415 in no more words
 		fmt.Fprintf(o, "%s: POST a message as application/json or application/proto, as docs/api.md shows\n", http.StatusText(o.status))
 	}
@@ -116,9 +123,10 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// observer keeps the beginning of an answer.
+// observer keeps the beginning of an answer to what no handler got.
 type observer struct {
 	http.ResponseWriter
+	visit  *visit
 	status int
 	body   []byte
 }
@@ -129,7 +137,7 @@ func (o *observer) WriteHeader(status int) {
 }
 
 func (o *observer) Write(p []byte) (int, error) {
-	if room := 400 - len(o.body); room > 0 {
+	if room := 400 - len(o.body); room > 0 && !o.visit.read {
 		o.body = append(o.body, p[:min(room, len(p))]...)
 	}
 	return o.ResponseWriter.Write(p)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"path/filepath"
 
 	sqlite3 "github.com/mattn/go-sqlite3"
 )
@@ -32,6 +33,10 @@ func broken(format string, args ...any) error {
 
 // openDB opens an SQLite file; params are those of SQLite's URI filenames.
 func openDB(path string, params url.Values) (*db, error) {
+	path, err := filepath.Abs(path) // the first part of a relative one would be the URI's host
+	if err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
 	// The driver's own mutex is off, as one goroutine at a time is in here. Locks
 	// are held for as long as the journal is open, so waiting for one is no use.
 	params.Set("_mutex", "no")
