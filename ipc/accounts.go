@@ -71,13 +71,14 @@ func (a *accounts) answer(uid uint32) (*answer, error) {
 		return w, nil
 	}
 	if len(a.known) >= accountsMost {
+		// What is forgotten is asked again; only questions that are open cost something.
 		for uid, w := range a.known {
-			if w.settled() && !now.Before(w.until) {
+			if w.settled() {
 				delete(a.known, uid)
 			}
 		}
 		if len(a.known) >= accountsMost {
-			return nil, fmt.Errorf("look up uid %d: %d other accounts were asked for within %v", uid, accountsMost, accountLasts)
+			return nil, fmt.Errorf("look up uid %d: %d other accounts are being asked for", uid, accountsMost)
 		}
 	}
 	w := &answer{done: make(chan struct{})}

@@ -117,6 +117,10 @@ func passing(err error) bool {
 	return false
 }
 
+// noAccount stands for every uid without an account, which have one share between
+// them.
+const noAccount = ^uint32(0)
+
 // admit counts a connection and has it identified.
 func (s *Server) admit(socket string, nc *net.UnixConn) {
 	cred, err := peerCred(nc)
@@ -137,6 +141,13 @@ func (s *Server) admit(socket string, nc *net.UnixConn) {
 			s.refuseLog.warn(s.c.Log, "connection refused", "socket", socket, "uid", cred.Uid, "pid", cred.Pid, "error", err)
 			s.refuse(nc, refusalOf(err))
 			return
+		}
+		if caller.User == "" { // one user may have thousands of such uids (subuid(5))
+			s.conns.give(at)
+			if at.uid = noAccount; !s.conns.take(at, s.c.Limits.Conns, s.c.Limits.ConnsPerUID) {
+				s.refuse(nc, s.overloaded(at, "connections"))
+				return
+			}
 		}
 		s.serve(&conn{UnixConn: nc, server: s, caller: caller, place: at})
 	})

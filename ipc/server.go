@@ -231,5 +231,25 @@ func (s *Server) serveRequest(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.requests.give(c.place)
+	if r.ProtoMajor == 2 {
+		w = &patient{ResponseWriter: w, limit: s.c.Limits.Write}
+	}
 	s.handlers[c.caller.Socket].ServeHTTP(w, r)
 }
+
+// patient gives up on a reader of an HTTP/2 stream that opens no window for as long
+// as the limit says. [conn.Write] sees only what HTTP/2 lets through to the socket.
+type patient struct {
+	http.ResponseWriter
+	limit time.Duration
+}
+
+func (p *patient) Write(b []byte) (int, error) {
+	if err := http.NewResponseController(p.ResponseWriter).SetWriteDeadline(time.Now().Add(p.limit)); err != nil {
+		return 0, err
+	}
+	return p.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController find the writer's other abilities.
+func (p *patient) Unwrap() http.ResponseWriter { return p.ResponseWriter }

@@ -289,6 +289,40 @@ func TestAReaderThatTakesNothingIsCutOff(t *testing.T) {
 	eventually(t, "it is gone", func() bool { return s.holds() == 0 })
 }
 
+func held(c *counts) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.byPlace)
+}
+
+// On HTTP/2 a reader can take an answer's frames and still open no window for it.
+func TestAReaderOfAStreamThatTakesNothingIsCutOff(t *testing.T) {
+	wrote := make(chan error, 1)
+	s, path := start(t, func(c *Config) {
+		c.Limits.Write = 100 * time.Millisecond
+		c.Handler = func(string) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				_, err := w.Write(bytes.Repeat([]byte("x"), 64<<10))
+				wrote <- err
+			})
+		}
+	})
+	c := open(t, path)
+	io.WriteString(c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"+
+		"\x00\x00\x06\x04\x00\x00\x00\x00\x00"+"\x00\x04\x00\x00\x00\x00"+ // SETTINGS, initial window 0 (RFC 9113, 6.5.2)
+		"\x00\x00\x06\x01\x05\x00\x00\x00\x01"+"\x82\x86\x84\x41\x01a") // HEADERS, GET http /, authority a (RFC 7541)
+	go io.Copy(io.Discard, c)
+	select {
+	case err := <-wrote:
+		if err == nil {
+			t.Error("64 KiB were written to a stream without a window")
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the handler still writes")
+	}
+	eventually(t, "its place is free", func() bool { return held(&s.requests) == 0 })
+}
+
 // The deadline for reading a request must not become one for answering it.
 func TestAnAnswerMayTakeLongerThanItsRequest(t *testing.T) {
 	_, path := start(t, func(c *Config) {

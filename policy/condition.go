@@ -19,9 +19,9 @@ type activation = cel.Activation
 
 const (
 	// maxCost bounds one evaluation: about one unit per step. A condition of ten
-	// steps on each of 500 effects costs 5,000; the bound stands for a few
-	// milliseconds.
-	maxCost = 50_000
+	// steps on each of 500 effects costs 5,000; the bound stands for 1 to 8 ms, in
+	// which nothing else is recorded.
+	maxCost = 20_000
 	// maxCondition bounds the text of a condition, in characters.
 	maxCondition = 16 << 10
 )

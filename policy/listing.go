@@ -16,10 +16,11 @@ type Limit struct {
 	Max        *big.Int      // in base units; not to be changed
 }
 
-// Limits lists the limits of the rules about a key, in the order of the file.
-func (p *Policy) Limits(key string) (out []Limit) {
+// Limits lists the limits of the rules about a key, in the order of the file: those
+// that name the caller or, with nil, all.
+func (p *Policy) Limits(key string, c *signer.Caller) (out []Limit) {
 	for _, r := range p.rules {
-		if r.keys != nil && !slices.Contains(r.keys, key) {
+		if r.keys != nil && !slices.Contains(r.keys, key) || c != nil && !r.names(*c, key) {
 			continue
 		}
 		for _, l := range r.limits {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/big"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -32,7 +33,7 @@ type Config struct {
 	Rand     io.Reader // of nonces; crypto/rand outside tests
 	Log      *slog.Logger
 	// MaxRequests bounds how many requests are in the pipeline at once, 256 by
-	// default; one caller may have half of them.
+	// default; one account may have a quarter of them.
 	MaxRequests int
 	// SignTimeout bounds the wait for a device, 30 s by default.
 	SignTimeout time.Duration
@@ -91,7 +92,7 @@ func New(c Config) (*Engine, error) {
 	}
 	e := &Engine{
 		c: c, keys: map[string]ManagedKey{}, running: map[runKey]*running{},
-		quota: newQuota(c.MaxRequests, max(1, c.MaxRequests/2)), rate: newRefusals(),
+		quota: newQuota(c.MaxRequests, max(1, c.MaxRequests/4)), rate: newRefusals(),
 	}
 	byKey := map[string]string{}
 	for _, k := range c.Keys {
@@ -161,15 +162,18 @@ func (e *Engine) start(ctx context.Context, c Caller, r Request) (*running, erro
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if run := e.running[key]; run != nil {
-		if run.digest != digest {
-			return nil, conflict(r.ID)
+		if run.digest == digest {
+			return run, nil
 		}
-		return run, nil
+		e.mu.Unlock() // a record takes its time
+		err := e.refuse(context.WithoutCancel(ctx), c, r, conflict(r.ID))
+		e.mu.Lock()
+		return nil, err
 	}
 	if e.closed {
 		return nil, &Error{Code: CodeUnavailable, Detail: "sealward is stopping; ask again when it is back"}
 	}
-	if !e.quota.take(c.UID) {
+	if !e.quota.take(c) {
 		return nil, &Error{Code: CodeOverloaded, Detail: "too many requests at once; wait for some to finish, then ask again"}
 	}
 	run := &running{digest: digest, done: make(chan struct{})}
@@ -184,7 +188,7 @@ func (e *Engine) start(ctx context.Context, c Caller, r Request) (*running, erro
 			}
 			e.mu.Lock()
 			delete(e.running, key)
-			e.quota.give(c.UID)
+			e.quota.give(c)
 			e.mu.Unlock()
 			close(run.done)
 		}()
@@ -195,7 +199,8 @@ func (e *Engine) start(ctx context.Context, c Caller, r Request) (*running, erro
 
 // run is the order of work that doc.go promises.
 func (e *Engine) run(ctx context.Context, c Caller, r Request) (Result, error) {
-	policy := e.policy.Load().Policy
+	box := e.policy.Load()
+	policy := box.Policy
 	p, key, decoder, err := e.propose(policy, c, r)
 	if err != nil {
 		if prior, ok := e.prior(ctx, c, r); ok {
@@ -204,13 +209,19 @@ func (e *Engine) run(ctx context.Context, c Caller, r Request) (Result, error) {
 		return Result{}, e.refuse(ctx, c, r, err)
 	}
 
+	replaced := false
 	rec, err := e.c.Journal.Record(ctx, p, policy.Windows(), func(f Facts) Decision {
-		return e.limitRefusals(c, decide(policy, p, f))
+		if replaced = e.policy.Load() != box; replaced {
+			return Decision{Unrecorded: true}
+		}
+		return e.limitRefusals(c, len(r.Payload), decide(policy, p, f))
 	})
 	if err != nil {
 		return Result{}, unavailable("the request cannot be recorded, so it is not signed", err)
 	}
 	switch {
+	case replaced:
+		return e.run(ctx, c, r)
 	case rec.Prior && rec.RequestDigest != r.Digest():
 		return Result{}, e.refuse(ctx, c, r, conflict(r.ID))
 	case rec.Decision.Verdict != Allow:
@@ -220,8 +231,11 @@ func (e *Engine) run(ctx context.Context, c Caller, r Request) (Result, error) {
 	case rec.Prior:
 		// Authorised before, and what became of it is unknown: sign the same
 		// message again, if the policy in force would still hear of it.
-		if err := e.again(policy, p, rec); err != nil {
-			return Result{}, err
+		if ok, _ := e.rate.take(c, 0, e.c.Now()); !ok {
+			return Result{}, &Error{Code: CodeOverloaded, Detail: "asked again too often; wait a while"}
+		}
+		if err := e.again(ctx, policy, p, rec); err != nil {
+			return Result{}, e.refuse(ctx, c, r, err)
 		}
 	}
 
@@ -291,9 +305,9 @@ func decide(policy Policy, p Proposal, f Facts) Decision {
 	return d
 }
 
-// again checks that an earlier authorisation may be signed now. Its outflow stays
-// reserved from the first time, so limits are not asked twice.
-func (e *Engine) again(policy Policy, now Proposal, rec Recorded) error {
+// again checks that an earlier authorisation may be signed now: by the policy, the
+// clocks and the spending of now, but for what it reserved itself the first time.
+func (e *Engine) again(ctx context.Context, policy Policy, now Proposal, rec Recorded) error {
 	then := rec.Proposal
 	same := slices.EqualFunc(now.Intent.Messages, then.Intent.Messages, func(a, b Message) bool {
 		return a.Scheme == b.Scheme && string(a.Bytes) == string(b.Bytes)
@@ -301,18 +315,36 @@ func (e *Engine) again(policy Policy, now Proposal, rec Recorded) error {
 	if !same || now.Key.Fingerprint != then.Key.Fingerprint {
 		return &Error{Code: CodeConflict, Detail: fmt.Sprintf("request %q was authorised for another key or message than its bytes mean today; use a new id", now.Request.ID)}
 	}
-	wall := e.c.Now()
-	f := Facts{Time: wall, Wall: wall, Spent: rec.Facts.Spent}
-	if rec.Facts.Time.After(wall) {
-		f.Time = rec.Facts.Time
+	f, err := e.c.Journal.Facts(ctx, now, policy.Windows())
+	if err != nil {
+		return unavailable("what was spent cannot be read, so it is not signed", err)
 	}
-	if now.Policy != then.Policy {
-		// The windows of another policy were not measured then; measure them empty,
-		// as the amount itself is already counted.
-		f.Spent = emptySpent(now, policy.Windows())
+	if err := withoutOwn(&f, rec); err != nil {
+		return err
 	}
 	if d := decide(policy, now, f); d.Verdict != Allow {
 		return &Error{Code: CodeDenied, Detail: "this request was authorised before, but would be refused now: " + d.Reason}
+	}
+	return nil
+}
+
+// withoutOwn takes what an authorisation reserved out of facts of later. Once that
+// has left a window, signing would spend what nothing counts.
+func withoutOwn(f *Facts, rec Recorded) error {
+	for i, s := range f.Spent {
+		own := new(big.Int)
+		if s.Asset == AssetRequests {
+			own.SetInt64(1)
+		}
+		for _, q := range rec.Proposal.Intent.Outflow {
+			if n, ok := q.Bound(); ok && q.Asset == s.Asset {
+				own = n
+			}
+		}
+		if !rec.Time.After(f.Time.Add(-s.Window)) {
+			return &Error{Code: CodeDenied, Detail: fmt.Sprintf("this request was authorised at %s and is not counted any more in %s; use a new id", formatTime(rec.Time), s.Window)}
+		}
+		f.Spent[i].Amount = new(big.Int).Sub(s.Amount, own)
 	}
 	return nil
 }
@@ -373,13 +405,17 @@ func (e *Engine) answered(rec Recorded, err error) (Result, error) {
 	return Result{}, err
 }
 
-// SetPolicy puts another policy in force, once that is recorded. Requests that
-// are already in the pipeline finish under the one that they began with.
+// SetPolicy puts another policy in force. Requests in the pipeline that are not
+// decided yet are read again under it.
 func (e *Engine) SetPolicy(ctx context.Context, p Policy) error {
+	// First in force, then recorded, so that nothing the old one allows comes after
+	// the record.
+	box := &policyBox{p}
+	old := e.policy.Swap(box)
 	if _, err := e.c.Journal.Note(ctx, Event{Type: EventPolicy, Policy: p.Version()}); err != nil {
+		e.policy.CompareAndSwap(box, old)
 		return unavailable("the change of policy cannot be recorded, so the old one stays in force", err)
 	}
-	e.policy.Store(&policyBox{p})
 	return nil
 }
 
@@ -390,14 +426,13 @@ func (e *Engine) Policy() Policy { return e.policy.Load().Policy }
 func (e *Engine) Close(ctx context.Context) error {
 	e.mu.Lock()
 	e.closed = true
-	n := len(e.running)
 	e.mu.Unlock()
 	done := make(chan struct{})
 	go func() { e.wg.Wait(); close(done) }()
 	select {
 	case <-done:
-		return nil
+		return e.tellDropped(context.WithoutCancel(ctx))
 	case <-ctx.Done():
-		return fmt.Errorf("stop: some of %d requests were still being signed: %w", n, context.Cause(ctx))
+		return fmt.Errorf("stop: requests were still being signed: %w", context.Cause(ctx))
 	}
 }

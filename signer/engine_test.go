@@ -225,7 +225,7 @@ func (p *parts) engine(t *testing.T) *signer.Engine {
 	return e
 }
 
-var alice = signer.Caller{UID: 1000, Identified: true}
+var alice = signer.Caller{UID: 1000, User: "alice", Identified: true}
 
 func ask(id string) signer.Request {
 	return signer.Request{ID: id, Key: "hot", Kind: signer.KindEVMMessage, Payload: []byte("pay bob")}
@@ -431,7 +431,7 @@ func TestRequestIDsAreScopedToTheCaller(t *testing.T) {
 	if _, err := e.Sign(t.Context(), alice, ask("r1")); err != nil {
 		t.Fatal(err)
 	}
-	bob := signer.Caller{UID: 1001, Identified: true}
+	bob := signer.Caller{UID: 1001, User: "bob", Identified: true}
 	if _, _, err := e.Lookup(t.Context(), bob.ID(), "r1"); signer.CodeOf(err) != signer.CodeNotFound {
 		t.Errorf("bob's Lookup of alice's request = %v, want not_found", err)
 	}
@@ -444,7 +444,7 @@ func TestRequestIDsAreScopedToTheCaller(t *testing.T) {
 
 func TestOneCallerCannotTakeEveryPlace(t *testing.T) {
 	p := allowed()
-	p.max = 4
+	p.max = 8
 	p.key.block = make(chan struct{})
 	e := p.engine(t)
 	gone, cancel := context.WithCancel(t.Context())
@@ -454,7 +454,7 @@ func TestOneCallerCannotTakeEveryPlace(t *testing.T) {
 			t.Errorf("alice's request %d: %v, want %s", i, err, want)
 		}
 	}
-	bob := signer.Caller{UID: 1001, Identified: true}
+	bob := signer.Caller{UID: 1001, User: "bob", Identified: true}
 	if _, err := e.Sign(gone, bob, ask("r1")); signer.CodeOf(err) != signer.CodePending {
 		t.Errorf("bob found no place: %v", err)
 	}
@@ -487,7 +487,7 @@ func TestRefusalsAreRecordedUpToARateAndThenCounted(t *testing.T) {
 	if last.Decision.Dropped != 44 {
 		t.Errorf("the next recorded refusal counts %d dropped, want 44", last.Decision.Dropped)
 	}
-	bob := signer.Caller{UID: 1001, Identified: true}
+	bob := signer.Caller{UID: 1001, User: "bob", Identified: true}
 	n := len(p.journal.leaves)
 	if _, err := e.Sign(t.Context(), bob, ask("r1")); signer.CodeOf(err) != signer.CodeDenied || len(p.journal.leaves) != n+1 {
 		t.Errorf("bob's refusal was not recorded because of alice's: %v", err)

@@ -137,15 +137,3 @@ func orDefault(s, def string) string {
 	}
 	return s
 }
-
-// emptySpent is facts in which nothing was spent.
-func emptySpent(p Proposal, windows []time.Duration) []Spent {
-	var out []Spent
-	for _, w := range windows {
-		out = append(out, Spent{AssetRequests, w, new(big.Int), time.Time{}})
-		for _, q := range p.Intent.Outflow {
-			out = append(out, Spent{q.Asset, w, new(big.Int), time.Time{}})
-		}
-	}
-	return out
-}

@@ -10,13 +10,27 @@ import (
 )
 
 // Refusals are recorded, so a caller that is refused all the time could fill the
-// disk. Each uid has a bucket; what does not fit is counted, and the count stands
-// in the next refusal of that uid that is recorded.
+// disk. Each account has a bucket and pays for the size of the record; what does
+// not fit is counted, and the count stands in the next refusal of that account that
+// is recorded.
 const (
-	refusalBurst  = 256
-	refusalRefill = 50 * time.Millisecond // one more, each
-	refusalUIDs   = 1024                  // tracked at once
+	refusalPayload = 256 // bytes of payload that cost as much as the rest of a record
+	refusalBurst   = 256
+	refusalRefill  = 50 * time.Millisecond // one more, each
+	refusalUIDs    = 1024                  // tracked at once
 )
+
+// noAccount stands for every uid without an account, since one user may have
+// thousands of those (subuid(5)) and is to have one share.
+const noAccount = ^uint32(0)
+
+// share is whose part of what is bounded a caller uses up.
+func share(c Caller) uint32 {
+	if c.User == "" {
+		return noAccount
+	}
+	return c.UID
+}
 
 type refusals struct {
 	mu   sync.Mutex
@@ -24,6 +38,7 @@ type refusals struct {
 }
 
 type bucket struct {
+	who     Caller // the first that shared it
 	tokens  float64
 	at      time.Time
 	dropped uint64
@@ -31,16 +46,17 @@ type bucket struct {
 
 func newRefusals() *refusals { return &refusals{uids: map[uint32]*bucket{}} }
 
-// take reports whether a refusal of uid is to be recorded, and how many before it
-// were not.
-func (r *refusals) take(uid uint32, now time.Time) (record bool, dropped uint64) {
+// take reports whether a refusal of a caller is to be recorded, with so many bytes
+// of payload, and how many before it were not. A large one leaves a debt, which
+// later ones wait for.
+func (r *refusals) take(c Caller, payload int, now time.Time) (record bool, dropped uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	b := r.uids[uid]
+	b := r.uids[share(c)]
 	if b == nil {
 		r.forget(now)
-		b = &bucket{tokens: refusalBurst, at: now}
-		r.uids[uid] = b
+		b = &bucket{who: c, tokens: refusalBurst, at: now}
+		r.uids[share(c)] = b
 	}
 	if d := now.Sub(b.at); d > 0 {
 		b.tokens = min(refusalBurst, b.tokens+float64(d)/float64(refusalRefill))
@@ -50,7 +66,7 @@ func (r *refusals) take(uid uint32, now time.Time) (record bool, dropped uint64)
 		b.dropped++
 		return false, 0
 	}
-	b.tokens--
+	b.tokens -= float64(1 + payload/refusalPayload)
 	dropped, b.dropped = b.dropped, 0
 	return true, dropped
 }
@@ -69,11 +85,11 @@ func (r *refusals) forget(now time.Time) {
 }
 
 // limitRefusals marks a refusal that is one too many as not to be recorded.
-func (e *Engine) limitRefusals(c Caller, d Decision) Decision {
+func (e *Engine) limitRefusals(c Caller, payload int, d Decision) Decision {
 	if d.Verdict != Deny {
 		return d
 	}
-	record, dropped := e.rate.take(c.UID, e.c.Now())
+	record, dropped := e.rate.take(c, payload, e.c.Now())
 	d.Unrecorded, d.Dropped = !record, dropped
 	return d
 }
@@ -81,7 +97,7 @@ func (e *Engine) limitRefusals(c Caller, d Decision) Decision {
 // refuse records a request that never became a proposal, and returns its error.
 // A refusal that cannot be recorded is still a refusal.
 func (e *Engine) refuse(ctx context.Context, c Caller, r Request, err error) error {
-	record, dropped := e.rate.take(c.UID, e.c.Now())
+	record, dropped := e.rate.take(c, 0, e.c.Now())
 	if !record {
 		return err
 	}
@@ -114,8 +130,8 @@ func (e *Engine) prior(ctx context.Context, c Caller, r Request) (Recorded, bool
 	return rec, true
 }
 
-// quota bounds how many requests are in the pipeline, in all and for each uid. It
-// is guarded by the engine's lock.
+// quota bounds how many requests are in the pipeline, in all and for each account.
+// It is guarded by the engine's lock.
 type quota struct {
 	free, each int
 	used       map[uint32]int
@@ -123,7 +139,8 @@ type quota struct {
 
 func newQuota(all, each int) *quota { return &quota{free: all, each: each, used: map[uint32]int{}} }
 
-func (q *quota) take(uid uint32) bool {
+func (q *quota) take(c Caller) bool {
+	uid := share(c)
 	if q.free == 0 || q.used[uid] >= q.each {
 		return false
 	}
@@ -132,9 +149,27 @@ func (q *quota) take(uid uint32) bool {
 	return true
 }
 
-func (q *quota) give(uid uint32) {
+func (q *quota) give(c Caller) {
+	uid := share(c)
 	q.free++
 	if q.used[uid]--; q.used[uid] == 0 {
 		delete(q.used, uid)
 	}
+}
+
+// tellDropped records the counts that no later refusal told.
+func (e *Engine) tellDropped(ctx context.Context) error {
+	e.rate.mu.Lock()
+	defer e.rate.mu.Unlock()
+	for _, b := range e.rate.uids {
+		if b.dropped == 0 {
+			continue
+		}
+		ev := Event{Type: EventMalformed, Caller: &b.who, Code: CodeDenied, Detail: "refusals that were not recorded until the stop", Dropped: b.dropped}
+		if _, err := e.c.Journal.Note(ctx, ev); err != nil {
+			return err
+		}
+		b.dropped = 0
+	}
+	return nil
 }

@@ -232,7 +232,7 @@ func (t *Token) tried(err error) {
 	}
 	t.cause = err
 	h := backends.Health{Reason: err.Error(), Since: t.device.Health().Since, Retry: t.retry}
-	if pinRefused(err) {
+	if PINRefused(err) {
 		t.pin, h.Retry = err, time.Time{}
 	}
 	t.device.Report(h)

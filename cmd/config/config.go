@@ -5,6 +5,7 @@
 package config
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"io/fs"
@@ -32,6 +33,7 @@ const (
 // Config is a checked configuration. Paths are absolute.
 type Config struct {
 	Path    string
+	Digest  [32]byte // SHA-256 of the file
 	Private bool
 	Policy  string
 	Journal Journal
@@ -80,6 +82,7 @@ type Key struct {
 	Kinds            []signer.Kind
 	Chains           []string // CAIP-2
 	Statements       bool     // signs the journal's checkpoints and nothing else
+	Fingerprint      string   // that the key must have; empty: not pinned
 }
 
 // Default is what a file need not say.
@@ -148,6 +151,7 @@ type keyBlock struct {
 	Kinds      *hcl.Attribute `hcl:"kinds,optional"`
 	Chains     *hcl.Attribute `hcl:"chains,optional"`
 	Statements *hcl.Attribute `hcl:"statements,optional"`
+	Print      *hcl.Attribute `hcl:"fingerprint,optional"`
 }
 
 // Parse reads a configuration. path is for positions in errors and for resolving
@@ -168,7 +172,7 @@ func Parse(path string, src []byte) (*Config, error) {
 	}
 	r.require(f.Body)
 	c := Default()
-	c.Path = path
+	c.Path, c.Digest = path, sha256.Sum256(src)
 	c.Private = r.bool(raw.Private)
 	c.Policy = r.path(raw.Policy)
 	c.StopTimeout = r.duration(raw.StopTimeout, c.StopTimeout, time.Second, 10*time.Minute)
@@ -256,6 +260,8 @@ func (r *reader) tokens(c *Config, blocks []tokenBlock) {
 }
 
 var (
+	fingerprint = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+
 	chainID = regexp.MustCompile(`^eip155:[1-9][0-9]{0,17}$`)
 	kinds   = []signer.Kind{signer.KindEVMTransaction, signer.KindEVMMessage, signer.KindDigest}
 )
@@ -275,7 +281,10 @@ func (r *reader) keys(c *Config, blocks []keyBlock) {
 			r.failAt(at, "Unsuitable name", "A key's name is made of a-z 0-9 -.")
 		}
 		seen[b.Name] = true
-		k := Key{Name: b.Name, Token: r.string(b.Token, ""), URI: r.string(b.URI, ""), Chains: r.strings(b.Chains), Statements: r.bool(b.Statements)}
+		k := Key{Name: b.Name, Token: r.string(b.Token, ""), URI: r.string(b.URI, ""), Chains: r.strings(b.Chains), Statements: r.bool(b.Statements), Fingerprint: r.string(b.Print, "")}
+		if k.Fingerprint != "" && !fingerprint.MatchString(k.Fingerprint) {
+			r.fail(b.Print, "Unsuitable fingerprint", "It is sha256: and 64 hexadecimal digits, as `sealward keys show` prints it.")
+		}
 		if !slices.Contains(tokens, k.Token) {
 			r.fail(b.Token, "Unknown token", fmt.Sprintf("There is no token %q.%s", k.Token, meant(k.Token, tokens)))
 		}

@@ -89,6 +89,7 @@ func TestParseRefuses(t *testing.T) {
 		"no sign socket":                {replace(`socket "sign"`, `socket "sing"`), `socket "sign"`},
 		"a pin in the file":             {replace(`pin_file = "hsm.pin"`, `pin = "1234"`), "Unsupported argument"},
 		"a bad digest":                  {replace(`pin_file = "hsm.pin"`, "pin_file = \"p\"\n module_sha256 = \"00\""), "Want 64 hexadecimal digits"},
+		"a fingerprint of no key":       {replace("statements = true", "statements = true\n fingerprint = \"sha256:ab\""), "Unsuitable fingerprint"},
 		"an endless wait":               {replace("version = 1", "version = 1\nstop_timeout = \"10h\""), "between 1s and 10m0s"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -88,11 +88,14 @@ func (d *daemon) findKeys(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("key %q: %w", k.Name, err)
 		}
+		pub := key.Public()
+		if print := pub.Fingerprint(); k.Fingerprint != "" && k.Fingerprint != print {
+			return fmt.Errorf("key %q: the token has %s under that name, the configuration wants %s; if the key was replaced on purpose, change the configuration", k.Name, print, k.Fingerprint)
+		}
 		if k.Statements {
 			d.journalKey = key
 			continue
 		}
-		pub := key.Public()
 		d.keys = append(d.keys, signer.ManagedKey{Key: key, Info: signer.KeyInfo{
 			Name: k.Name, Public: pub, Fingerprint: pub.Fingerprint(), Protection: key.Protection(), Kinds: k.Kinds, Chains: k.Chains,
 		}})

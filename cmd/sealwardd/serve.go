@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -70,6 +69,9 @@ func serve(ctx context.Context, path string, acceptTime bool, log *slog.Logger) 
 		return err
 	}
 	defer func() { err = errors.Join(err, d.journal.Close()) }()
+	if err := d.removeCopies(); err != nil {
+		return err
+	}
 	if err := d.makeEngine(); err != nil {
 		return err
 	}
@@ -89,12 +91,8 @@ func (d *daemon) recordStart(ctx context.Context, acceptTime bool) error {
 	for _, k := range d.keys {
 		keys = append(keys, fmt.Sprintf("%s %s %s %s", k.Info.Name, k.Info.Fingerprint, k.Info.Kinds, k.Info.Chains))
 	}
-	src, err := os.ReadFile(d.cfg.Path)
-	if err != nil {
-		return err
-	}
 	detail := fmt.Sprintf("sealwardd %s; configuration sha256:%x; private %t; time accepted %t; keys: %s",
-		version.Number, sha256.Sum256(src), d.cfg.Private, acceptTime, strings.Join(keys, ", "))
+		version.Number, d.cfg.Digest, d.cfg.Private, acceptTime, strings.Join(keys, ", "))
 	if _, err := d.journal.Note(ctx, signer.Event{Type: signer.EventStarted, Policy: d.policyNow().Version(), Detail: detail}); err != nil {
 		return err
 	}
@@ -174,6 +172,10 @@ func (d *daemon) stop(served <-chan error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), d.cfg.StopTimeout)
 	defer cancel()
 	err := d.server.Shutdown(ctx)
+	// A caller that takes no answer can use up the time of the first step; what is
+	// owed to the record has a time of its own.
+	ctx, cancel = context.WithTimeout(context.Background(), d.cfg.StopTimeout)
+	defer cancel()
 	err = errors.Join(err, <-served, d.engine.Close(ctx))
 	if _, nerr := d.journal.Note(ctx, signer.Event{Type: signer.EventStopped}); nerr != nil {
 		err = errors.Join(err, nerr)

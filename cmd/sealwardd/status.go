@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -28,7 +29,7 @@ func (d *daemon) notices() (out []string) {
 	if err := ipc.UnitsProvable(); err != nil {
 		out = append(out, fmt.Sprintf("callers cannot be told apart by their unit here, so selectors \"unit:\" never match: %v", err))
 	}
-	out = append(out, "only checkpoints kept elsewhere can reveal that the journal was put back to an earlier state")
+	out = append(out, "only checkpoints kept elsewhere can reveal that the journal was put back to an earlier state, or rewritten after the latest of them")
 	if d.journal != nil {
 		if behind, held := d.journal.TimeHeld(); held {
 			out = append(out, fmt.Sprintf("journal time is %s behind the wall clock, and limits count in journal time; if the wall clock is right, restart once with --accept-time", behind.Round(time.Second)))
@@ -69,12 +70,38 @@ func (d *daemon) status(ctx context.Context) *v1.GetStatusResponse {
 	return s
 }
 
-// limits are those of the policy in force that bear on a key.
-func (d *daemon) limits(k signer.KeyInfo) (out []api.Limit) {
-	for _, l := range d.policyNow().Limits(k.Name) {
+// limits are those of the policy in force that bear on a key and a caller; nil: any.
+func (d *daemon) limits(k signer.KeyInfo, c *signer.Caller) (out []api.Limit) {
+	for _, l := range d.policyNow().Limits(k.Name, c) {
 		out = append(out, api.Limit{Rule: l.Rule, Name: l.Name, Asset: l.Asset, Window: l.Window, Max: l.Max})
 	}
 	return out
+}
+
+// verifyPrefix begins the name of the folder that a copy of the journal is in.
+const verifyPrefix = "verify-"
+
+// removeCopies removes what a daemon that was killed while it verified left behind.
+func (d *daemon) removeCopies() error {
+	left, err := filepath.Glob(filepath.Join(filepath.Dir(d.cfg.Journal.Path), verifyPrefix+"*"))
+	for _, dir := range left {
+		err = errors.Join(err, os.RemoveAll(dir))
+	}
+	return err
+}
+
+// roomToCopy refuses a copy that could fill the journal's disk, as a full one stops
+// the journal.
+func (d *daemon) roomToCopy() error {
+	var disk unix.Statfs_t
+	info, err := os.Stat(d.cfg.Journal.Path)
+	if err = errors.Join(err, unix.Statfs(filepath.Dir(d.cfg.Journal.Path), &disk)); err != nil {
+		return err
+	}
+	if need, free := 2*uint64(info.Size())+(64<<20), disk.Bavail*uint64(disk.Bsize); free < need {
+		return &signer.Error{Code: signer.CodeUnavailable, Detail: fmt.Sprintf("verifying needs %d MiB of room beside the journal, %d are free; make room, or stop the daemon and verify the file", need>>20, free>>20)}
+	}
+	return nil
 }
 
 // verifyJournal checks a copy of the journal, as the journal itself is in use. One
@@ -84,7 +111,10 @@ func (d *daemon) verifyJournal(ctx context.Context) (_ *v1.VerifyResponse, err e
 		return nil, &signer.Error{Code: signer.CodeOverloaded, Detail: "the journal is being verified for somebody else; ask again later"}
 	}
 	defer d.verifying.Unlock()
-	dir, err := os.MkdirTemp(filepath.Dir(d.cfg.Journal.Path), "verify-")
+	if err := d.roomToCopy(); err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp(filepath.Dir(d.cfg.Journal.Path), verifyPrefix)
 	if err != nil {
 		return nil, err
 	}

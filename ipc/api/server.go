@@ -37,8 +37,9 @@ type Config struct {
 	Verify func(context.Context) (*v1.VerifyResponse, error)
 	// Status tells how the daemon is.
 	Status func(context.Context) *v1.GetStatusResponse
-	// Limits lists the limits of the policy in force that bear on a key.
-	Limits func(signer.KeyInfo) []Limit
+	// Limits lists the limits of the policy in force that bear on a key and, unless it
+	// is nil, a caller: other rules are no business of the caller's.
+	Limits func(signer.KeyInfo, *signer.Caller) []Limit
 	// Address is the Ethereum address of a key, or empty.
 	Address func(signer.KeyInfo) string
 	// Observe is told of every request that was answered: its method, the code of
@@ -268,13 +269,16 @@ func (d *door) keys(c signer.Caller) []signer.KeyInfo {
 func (d *door) ListLimits(ctx context.Context, m *connect.Request[v1.ListLimitsRequest]) (*connect.Response[v1.ListLimitsResponse], error) {
 	c := caller(ctx)
 	out := &v1.ListLimitsResponse{}
-	found := false
+	found, whose := false, &c
+	if d.admin {
+		whose = nil
+	}
 	for _, k := range d.keys(c) {
 		if m.Msg.GetKey() != "" && m.Msg.GetKey() != k.Name {
 			continue
 		}
 		found = true
-		for _, l := range d.c.Limits(k) {
+		for _, l := range d.c.Limits(k, whose) {
 			state, err := d.limit(ctx, k, l)
 			if err != nil {
 				return nil, d.fail(ctx, c, "", err)

@@ -25,6 +25,10 @@ type Message struct{}
 
 var _ signer.Decoder = Message{}
 
+// maxMessage is the longest message in bytes. People read what they sign, and a
+// record holds a message several times over, escaped.
+const maxMessage = 8 << 10
+
 // Version implements [signer.Decoder].
 func (Message) Version() string { return "evm.message/1" }
 
@@ -47,6 +51,9 @@ func (Message) Preview(payload []byte, _ signer.Book) (signer.Intent, error) {
 func read191(payload []byte, from *common.Address) (signer.Intent, error) {
 	if len(payload) == 0 {
 		return signer.Intent{}, signer.Invalid("message: empty")
+	}
+	if len(payload) > maxMessage {
+		return signer.Intent{}, signer.Invalid("message: %d bytes; the most is %d", len(payload), maxMessage)
 	}
 	embedded := hexText(payload)
 	if isTransaction(payload) || isTransaction(embedded) {

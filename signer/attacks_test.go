@@ -1,0 +1,233 @@
+package signer_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sealward/sealward/signer"
+)
+
+func engineWith(t *testing.T, p *parts, j signer.Journal, info signer.KeyInfo) *signer.Engine {
+	t.Helper()
+	e, err := signer.New(signer.Config{
+		Instance: "test", Keys: []signer.ManagedKey{{Info: info, Key: p.key}},
+		Decoders: map[signer.Kind]signer.Decoder{signer.KindEVMMessage: p.decoder},
+		Policy:   p.policy, Journal: j, Verifier: p.verifier,
+		Now: func() time.Time { return p.now }, Rand: rand.Reader, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// factual tells what is spent, as the real journal does.
+type factual struct{ *journal }
+
+func (j factual) Facts(context.Context, signer.Proposal, []time.Duration) (signer.Facts, error) {
+	return signer.Facts{Time: j.now, Wall: j.now, Spent: []signer.Spent{{Asset: signer.AssetRequests, Window: time.Hour, Amount: big.NewInt(j.spent)}}}, nil
+}
+
+func factualEngine(t *testing.T, p *parts) *signer.Engine {
+	info := signer.KeyInfo{Name: "hot", Public: p.key.Public(), Fingerprint: p.key.Public().Fingerprint(), Protection: signer.ProtectionResident, Kinds: []signer.Kind{signer.KindEVMMessage}}
+	return engineWith(t, p, factual{p.journal}, info)
+}
+
+// A lowered limit holds for what was authorised and not yet signed.
+func TestALoweredLimitHoldsForRetries(t *testing.T) {
+	limit := func(version byte, max int64) policy {
+		return policy{version: version, decide: func(_ signer.Proposal, f signer.Facts) signer.Decision {
+			s, ok := f.Find(signer.AssetRequests, time.Hour)
+			if !ok || s.Amount.Cmp(big.NewInt(max)) >= 0 {
+				return signer.Decision{Reason: "limit reached"}
+			}
+			return signer.Decision{Verdict: signer.Allow}
+		}}
+	}
+	p := allowed()
+	p.policy = limit(1, 10)
+	e := factualEngine(t, p)
+	p.key.err = errors.New("token is out")
+	for i := range 10 {
+		e.Sign(t.Context(), alice, ask(fmt.Sprint("r", i)))
+	}
+	// The operator sees trouble and lowers ten an hour to one an hour.
+	if err := e.SetPolicy(t.Context(), limit(2, 1)); err != nil {
+		t.Fatal(err)
+	}
+	p.key.err = nil
+	signed := 0
+	for i := range 10 {
+		if _, err := e.Sign(t.Context(), alice, ask(fmt.Sprint("r", i))); err == nil {
+			signed++
+		}
+	}
+	if signed > 1 {
+		t.Errorf("%d signatures came out under a limit of 1 an hour", signed)
+	}
+}
+
+// Were an authorisation that failed signed at any later time, those of thirty days
+// could be let loose within one.
+func TestOldAuthorisationsCannotBeSaved(t *testing.T) {
+	p := allowed()
+	e := factualEngine(t, p)
+	p.key.err = errors.New("token is out")
+	req := ask("r1")
+	e.Sign(t.Context(), alice, req)
+	p.key.err = nil
+	p.now, p.journal.now = noon.Add(365*24*time.Hour), noon.Add(365*24*time.Hour)
+	p.journal.spent = 0 // long out of every window
+	if _, err := e.Sign(t.Context(), alice, req); signer.CodeOf(err) != signer.CodeDenied {
+		t.Errorf("Sign = %v, want it denied: its reservation left every window a year ago", err)
+	}
+}
+
+// The wall clock, set back, must not bring an expired request back to life.
+func TestARetryIsJudgedByJournalTime(t *testing.T) {
+	p := allowed()
+	e := p.engine(t)
+	p.key.err = errors.New("token is out")
+	req := ask("r1")
+	req.Expires = noon.Add(time.Minute)
+	e.Sign(t.Context(), alice, req)
+	p.key.err = nil
+	p.journal.now = noon.Add(time.Hour) // journal time went on; the wall clock was set back to noon
+	if _, err := e.Sign(t.Context(), alice, req); err == nil {
+		t.Errorf("signed an hour of journal time after the request had expired")
+	}
+}
+
+func TestARefusedRetryIsRecorded(t *testing.T) {
+	p := allowed()
+	e := p.engine(t)
+	p.key.err = errors.New("token is out")
+	e.Sign(t.Context(), alice, ask("r1"))
+	e.SetPolicy(t.Context(), policy{version: 2, decide: verdict(signer.Deny)})
+	p.key.err = nil
+	before := len(p.journal.leaves)
+	if _, err := e.Sign(t.Context(), alice, ask("r1")); signer.CodeOf(err) != signer.CodeDenied {
+		t.Fatal(err)
+	}
+	if len(p.journal.leaves) == before {
+		t.Errorf("a denial left no record: %s", p.journal.types())
+	}
+}
+
+func TestAConflictWithARequestInFlightIsRecorded(t *testing.T) {
+	p := allowed()
+	p.key.block = make(chan struct{})
+	e := p.engine(t)
+	done := make(chan struct{})
+	go func() { defer close(done); e.Sign(t.Context(), alice, ask("r1")) }()
+	for !strings.Contains(p.journal.types(), "authorized") {
+		time.Sleep(time.Millisecond)
+	}
+	other := ask("r1")
+	other.Payload = []byte("pay eve")
+	if _, err := e.Sign(t.Context(), alice, other); signer.CodeOf(err) != signer.CodeConflict {
+		t.Fatal(err)
+	}
+	if !strings.Contains(p.journal.types(), "malformed") {
+		t.Errorf("a conflict while the first is under way left no record: %q (afterwards it would)", p.journal.types())
+	}
+	close(p.key.block)
+	<-done
+}
+
+func TestRetriesOfAFailureDoNotFillTheJournal(t *testing.T) {
+	p := allowed()
+	e := p.engine(t)
+	p.key.err = errors.New("token is out")
+	for range 5000 {
+		e.Sign(t.Context(), alice, ask("r1"))
+	}
+	if n := len(p.journal.leaves); n > 1000 {
+		t.Errorf("one caller with one authorisation wrote %d leaves, by asking again", n)
+	}
+}
+
+// Refusals that were counted only are told at the stop, if not before.
+func TestDroppedRefusalsAreToldAtTheStop(t *testing.T) {
+	p := allowed()
+	p.policy.decide = verdict(signer.Deny)
+	e := p.engine(t)
+	for i := range 5000 {
+		e.Sign(t.Context(), alice, ask(fmt.Sprint("r", i)))
+	}
+	e.Close(t.Context())
+	var told uint64
+	for _, ev := range p.journal.leaves {
+		told += ev.Dropped
+		if ev.Decision != nil {
+			told += ev.Decision.Dropped
+		}
+	}
+	if got := uint64(len(p.journal.leaves)) + told; got < 5000 {
+		t.Errorf("5000 requests were refused; the journal accounts for %d of them after a stop in good order", got)
+	}
+}
+
+// slow lets a test act between the choice of a policy and the decision.
+type slow struct {
+	*journal
+	at, goOn chan struct{}
+}
+
+func (s slow) Record(ctx context.Context, p signer.Proposal, w []time.Duration, d func(signer.Facts) signer.Decision) (signer.Recorded, error) {
+	close(s.at)
+	<-s.goOn
+	return s.journal.Record(ctx, p, w, d)
+}
+
+func TestAReplacedPolicyAuthorisesNoMore(t *testing.T) {
+	p := allowed()
+	p.policy.version = 1
+	info := signer.KeyInfo{Name: "hot", Public: p.key.Public(), Fingerprint: p.key.Public().Fingerprint(), Protection: signer.ProtectionResident, Kinds: []signer.Kind{signer.KindEVMMessage}}
+	s := slow{p.journal, make(chan struct{}), make(chan struct{})}
+	e := engineWith(t, p, s, info)
+	done := make(chan error)
+	go func() { _, err := e.Sign(t.Context(), alice, ask("r1")); done <- err }()
+	<-s.at
+	if err := e.SetPolicy(t.Context(), policy{version: 2, decide: verdict(signer.Deny)}); err != nil {
+		t.Fatal(err)
+	}
+	close(s.goOn)
+	if err := <-done; err == nil {
+		t.Errorf("signed under policy 1 after policy 2, which denies, was recorded and SetPolicy had returned: journal %q", p.journal.types())
+	}
+}
+
+// One user may have thousands of uids without an account (subuid(5)).
+func TestUIDsWithoutAccountShareOnePart(t *testing.T) {
+	p := allowed()
+	p.key.block = make(chan struct{}) // a slow token
+	e := p.engine(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	done := make(chan struct{})
+	for uid := range uint32(8) {
+		for i := range 32 {
+			go func() {
+				e.Sign(ctx, signer.Caller{UID: 5000 + uid, Identified: true}, ask(fmt.Sprint("r", i)))
+				done <- struct{}{}
+			}()
+		}
+	}
+	for range 256 {
+		<-done
+	}
+	ctx2, cancel2 := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel2()
+	if _, err := e.Sign(ctx2, alice, ask("mine")); signer.CodeOf(err) == signer.CodeOverloaded {
+		t.Errorf("a caller with an account: %v", err)
+	}
+	close(p.key.block)
+}
