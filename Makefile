@@ -14,7 +14,7 @@ export CGO_CFLAGS  := -O2 -g -DHAVE_FDATASYNC=1
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -X github.com/sealward/sealward/cmd/version.commit=$(VERSION)
 
-.PHONY: help deps build sim demo test check bench fuzz generate clean
+.PHONY: help deps build-deps build sim demo test check bench fuzz generate clean
 
 help: ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,10 +22,13 @@ help: ## what there is
 deps: ## install what is missing, with apt and npm; silent when nothing is
 	@tools/deps.sh
 
-build: deps ## bin/sealwardd and bin/sealward
+build-deps:
+	@tools/deps.sh build
+
+build: build-deps ## bin/sealwardd and bin/sealward
 	@go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/sealwardd ./cmd/sealward
 
-sim: deps # the program that tries everything without hardware; never packaged
+sim: build-deps # the program that tries everything without hardware; never packaged
 	@go build -trimpath -o $(BUILD)/bin/ ./cmd/sealward-sim
 
 demo: build sim ## the main job, without hardware, in a minute

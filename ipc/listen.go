@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/coreos/go-systemd/v22/activation"
@@ -142,6 +143,34 @@ func listenPath(s Socket) (_ *Listener, err error) {
 		return nil, err
 	}
 	return l, nil
+}
+
+// Check says why this process could not make a socket at its path.
+func (s Socket) Check() error {
+	if s.Path == "" {
+		return nil
+	}
+	dir := filepath.Dir(s.Path)
+	uid, gid, err := owners(s)
+	if err == nil {
+		err = trustfile.CheckDir(dir)
+	}
+	if err == nil {
+		if err = unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
+			err = fmt.Errorf("%s: uid %d cannot make files in it", dir, os.Geteuid())
+		}
+	}
+	if err != nil || os.Geteuid() == 0 {
+		return err
+	}
+	mine, err := os.Getgroups()
+	if err != nil {
+		return err
+	}
+	if uid != -1 && uid != os.Geteuid() || gid != -1 && gid != os.Getegid() && !slices.Contains(mine, gid) {
+		return fmt.Errorf("%s: only root gives sockets away, and others only to a group that they are in", s.Path)
+	}
+	return nil
 }
 
 // create binds the socket and listens only once owner and mode are as configured.

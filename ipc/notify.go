@@ -20,9 +20,6 @@ func NotifyReady(status string) error {
 	return notify(daemon.SdNotifyReady, "STATUS="+oneLine(status))
 }
 
-// NotifyStatus says in words what the daemon is doing, for systemctl status.
-func NotifyStatus(status string) error { return notify("STATUS=" + oneLine(status)) }
-
 // NotifyReloading says that a reload has begun; [NotifyReady] ends it.
 func NotifyReloading() error {
 	var now unix.Timespec

@@ -34,9 +34,9 @@ func TestTheServiceManagerIsToldWhatHappens(t *testing.T) {
 	next := manager(t)
 	for want, tell := range map[string]func() error{
 		"READY=1\nSTATUS=2 keys, 1 unavailable": func() error { return NotifyReady("2 keys, 1 unavailable") },
-		"STATUS=frozen":                         func() error { return NotifyStatus("frozen") },
-		"STATUS=bad READY=1":                    func() error { return NotifyStatus("bad\nREADY=1\n") },
-		"STOPPING=1":                            NotifyStopping,
+
+		"READY=1\nSTATUS=bad STOPPING=1": func() error { return NotifyReady("bad\nSTOPPING=1\n") },
+		"STOPPING=1":                     NotifyStopping,
 	} {
 		must(t, tell())
 		if got := next(); got != want {

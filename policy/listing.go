@@ -29,3 +29,24 @@ func (p *Policy) Limits(key string, c *signer.Caller) (out []Limit) {
 	}
 	return out
 }
+
+// Callers lists the users and groups that callers are picked by, each once. Whether
+// there are such accounts is not in the file, so it is for the daemon to say.
+func (p *Policy) Callers() (users, groups []string) {
+	add := func(to *[]string, name string) {
+		if !slices.Contains(*to, name) {
+			*to = append(*to, name)
+		}
+	}
+	for _, r := range p.rules {
+		for _, s := range r.callers {
+			switch s.what {
+			case "user":
+				add(&users, s.name)
+			case "group":
+				add(&groups, s.name)
+			}
+		}
+	}
+	return users, groups
+}

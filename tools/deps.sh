@@ -1,16 +1,20 @@
 #!/bin/bash
-# Installs what building and testing need and this machine lacks: Debian packages,
-# npm packages for the tests, Go tools. Prints nothing when nothing is missing.
+# Installs what this machine lacks, with "build" for building and the demo, else for
+# everything: Debian packages, npm packages for the tests, Go tools. Prints nothing
+# when nothing is missing.
 set -eu -o pipefail
 cd "$(dirname "$0")/.."
 
-# gcc, libc6-dev and pkg-config build the cgo parts; softhsm2 and p11-kit are the
-# simulators; opensc and jq are for the documentation's commands; systemd verifies
-# the units; protobuf-compiler generates the API; nodejs runs the wallet's side.
-packages=(gcc libc6-dev pkg-config softhsm2 p11-kit p11-kit-modules opensc jq curl
-  systemd protobuf-compiler libprotobuf-dev ca-certificates)
-command -v node >/dev/null || packages+=(nodejs)
-command -v npm >/dev/null || packages+=(npm)
+# What building takes; softhsm2 is the token of the demo. Testing and checking take
+# more: p11-kit is a token that can be killed, opensc and jq are for the
+# documentation's commands, systemd verifies the units, protobuf-compiler generates
+# the API, nodejs runs a wallet's side.
+packages=(gcc libc6-dev pkg-config softhsm2 ca-certificates)
+if [ "${1:-}" != build ]; then
+  packages+=(p11-kit p11-kit-modules opensc jq curl systemd protobuf-compiler libprotobuf-dev)
+  command -v node >/dev/null || packages+=(nodejs)
+  command -v npm >/dev/null || packages+=(npm)
+fi
 
 missing=()
 for p in "${packages[@]}"; do
@@ -29,6 +33,8 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 command -v go >/dev/null || { echo "deps: Go is missing; install Go $(sed -n 's/^go //p' go.mod) or later" >&2; exit 1; }
+
+[ "${1:-}" != build ] || exit 0
 
 # The stamps are hashes of what was asked for, so that a changed pin is installed.
 mkdir -p .build/bin

@@ -26,12 +26,17 @@ func stale(err error) bool {
 	return hasCode(err, pkcs11.CKR_KEY_HANDLE_INVALID, pkcs11.CKR_OBJECT_HANDLE_INVALID)
 }
 
-// PINRefused reports whether an error means that sending the PIN again would be
-// wrong: the token counts the tries, and locks.
-func PINRefused(err error) bool {
+// pinRefused reports whether sending the PIN again would be wrong.
+func pinRefused(err error) bool {
 	return errors.Is(err, errFinalTry) || hasCode(err,
 		pkcs11.CKR_PIN_INCORRECT, pkcs11.CKR_PIN_INVALID, pkcs11.CKR_PIN_LEN_RANGE,
 		pkcs11.CKR_PIN_EXPIRED, pkcs11.CKR_PIN_LOCKED, pkcs11.CKR_USER_PIN_NOT_INITIALIZED)
+}
+
+// PINRefused reports whether the token was sent the PIN and refused it, so that one
+// try is used up.
+func PINRefused(err error) bool {
+	return hasCode(err, pkcs11.CKR_PIN_INCORRECT, pkcs11.CKR_PIN_INVALID, pkcs11.CKR_PIN_LEN_RANGE)
 }
 
 func hasCode(err error, codes ...uint) bool {

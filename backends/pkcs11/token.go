@@ -232,7 +232,7 @@ func (t *Token) tried(err error) {
 	}
 	t.cause = err
 	h := backends.Health{Reason: err.Error(), Since: t.device.Health().Since, Retry: t.retry}
-	if PINRefused(err) {
+	if pinRefused(err) {
 		t.pin, h.Retry = err, time.Time{}
 	}
 	t.device.Report(h)
@@ -257,7 +257,7 @@ func (t *Token) unavailable() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.pin != nil {
-		return backends.Unavailable(t.pin, "token %q refuses its PIN, and it is not sent again; its operator must set it right and restart sealward", t.c.Name)
+		return backends.Unavailable(t.pin, "token %q refuses its PIN, and it is not sent again; its operator must set it right and restart sealwardd", t.c.Name)
 	}
 	if t.retry.IsZero() {
 		return backends.Unavailable(t.cause, "token %q does not answer; ask again", t.c.Name)

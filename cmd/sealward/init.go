@@ -137,6 +137,10 @@ func create(path string, text []byte, mode fs.FileMode) error {
 }
 
 func nextSteps(w io.Writer, p place) error {
+	account := " -o sealward -g sealward"
+	if p.Private {
+		account = ""
+	}
 	_, err := fmt.Fprintf(w, `wrote %[1]s
 wrote %[2]s
 
@@ -145,27 +149,28 @@ Next:
 1. Look into %[1]s: the token's module and label.
    To try it with SoftHSM (apt-get install softhsm2 opensc):
      softhsm2-util --init-token --free --label sealward
-   The daemon's account must be able to read the token.
+   The daemon's account must be able to read the token. SoftHSM's are files that
+   belong to who made them; a user's own need a softhsm2.conf and SOFTHSM2_CONF.
 
 2. Put the PIN on one line into %[3]s, which is the daemon's alone:
-     install -m 0600 /dev/null %[3]s && editor %[3]s
+     install -m 0600%[5]s /dev/null %[3]s && editor %[3]s
 
 3. Make the keys in the token:
      pkcs11-tool --module %[4]s --token-label sealward --login \
-       --keypairgen --key-type EC:secp256k1 --label hot --id 01
+       --keypairgen --key-type EC:secp256k1 --label hot --id 01 --sensitive
      pkcs11-tool --module %[4]s --token-label sealward --login \
-       --keypairgen --key-type EC:prime256v1 --label journal --id 02
+       --keypairgen --key-type EC:prime256v1 --label journal --id 02 --sensitive
 
 4. Put whom you pay into %[2]s, and check it:
      sealward policy validate %[2]s
 
 5. Ask whether the daemon would start, and start it:
      sealwardd --check-config --config %[1]s
-`, console.Safe(p.Config), console.Safe(p.Policy), console.Safe(p.PIN), console.Safe(p.Module))
+`, console.Safe(p.Config), console.Safe(p.Policy), console.Safe(p.PIN), console.Safe(p.Module), account)
 	if err != nil {
 		return err
 	}
-	start := "systemctl enable --now sealward"
+	start := "systemctl enable --now sealwardd-sign.socket sealwardd-admin.socket sealwardd"
 	if p.Private {
 		start = "sealwardd --config " + p.Config
 	}

@@ -176,11 +176,13 @@ func TestAThousandConnectionsAreServedOrRefusedAndTheDaemonGoesOn(t *testing.T) 
 	for _, s := range status {
 		count[s]++
 	}
-	if served, refused := count[http.StatusOK], count[http.StatusServiceUnavailable]; served == 0 || refused == 0 || served+refused != conns {
-		t.Errorf("answers by status: %v; want some served, some refused with 503, and none left without an answer", count)
+	// 503: no place for the connection; 429: none for its request in the pipeline.
+	served, refused, busy := count[http.StatusOK], count[http.StatusServiceUnavailable], count[http.StatusTooManyRequests]
+	if served == 0 || refused == 0 || served+refused+busy != conns {
+		t.Errorf("answers by status: %v; want some served, some refused with 503 or 429, and none left without an answer", count)
 	}
-	if served := count[http.StatusOK]; served > 128 {
-		t.Errorf("%d connections of one uid were served at once, want 128 at most", served)
+	if served+busy > 128 {
+		t.Errorf("%d connections of one uid were taken at once, want 128 at most", served+busy)
 	}
 	peak := p.resident("VmHWM")
 	t.Logf("%d KiB before, %d at the peak; answers by status: %v", before, peak, count)

@@ -69,16 +69,20 @@ func run(args []string, stdout, stderr io.Writer) int {
 func checkConfig(ctx context.Context, path string, log *slog.Logger, stdout, stderr io.Writer) int {
 	d := &daemon{log: log, path: path}
 	defer d.closeTokens()
+	var notes []string
 	err := d.prepare(ctx)
 	if err == nil {
-		err = d.checkPlaces()
+		notes, err = d.checkPlaces()
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "sealwardd would not start:\n%v\n", err)
 		return 1
 	}
 	fmt.Fprintf(stdout, "sealwardd would start: %d keys, policy %x\n", len(d.keys), d.policyNow().Version())
-	for _, n := range d.notices() {
+	if os.Geteuid() == 0 {
+		notes = append(notes, "this was checked as root; another account may be unable to read the PIN, the token and the journal")
+	}
+	for _, n := range append(notes, d.notices()...) {
 		fmt.Fprintln(stdout, "note:", n)
 	}
 	return 0

@@ -113,7 +113,7 @@ var makeToken = sync.OnceValues(func() (token, error) {
 	for i, k := range []struct {
 		label     string
 		algorithm signer.Algorithm
-	}{{"hot", signer.AlgorithmSecp256k1}, {"cold", signer.AlgorithmSecp256k1}, {"journal", signer.AlgorithmEd25519}} {
+	}{{"hot", signer.AlgorithmSecp256k1}, {"cold", signer.AlgorithmSecp256k1}, {"journal", signer.AlgorithmEd25519}, {"spare", signer.AlgorithmEd25519}} {
 		key, err := open.Generate(ctx, k.label, []byte{byte(i + 1)}, k.algorithm)
 		if err != nil {
 			return token{}, err

@@ -55,7 +55,15 @@ func (d *daemon) prepare(ctx context.Context) error {
 func (d *daemon) openTokens(ctx context.Context) error {
 	d.tokens = map[string]*pkcs11.Token{}
 	for _, t := range d.cfg.Tokens {
+		// A service manager that restarts us must not use up the PIN's tries.
+		refused := filepath.Join(filepath.Dir(d.cfg.Journal.Path), "pin-refused-"+t.Name)
+		if _, err := os.Lstat(refused); err == nil {
+			return fmt.Errorf("token %q: it refused the PIN before, so none is sent; set the PIN right, then remove %s", t.Name, refused)
+		}
 		token, err := openToken(ctx, t.Name, t.PKCS11)
+		if pkcs11.PINRefused(err) {
+			err = errors.Join(err, os.WriteFile(refused, nil, 0o600))
+		}
 		if err != nil {
 			return fmt.Errorf("token %q: %w", t.Name, err)
 		}
@@ -104,6 +112,20 @@ func (d *daemon) findKeys(ctx context.Context) error {
 		if k.Info.Fingerprint == d.journalKey.Public().Fingerprint() {
 			return fmt.Errorf("key %q: it is the journal's key, which signs checkpoints and nothing else", k.Info.Name)
 		}
+		if err := suits(k.Info.Public.Algorithm, k.Info.Kinds); err != nil {
+			return fmt.Errorf("key %q: %w", k.Info.Name, err)
+		}
+	}
+	return nil
+}
+
+// suits refuses a key that could never sign what it is configured for.
+func suits(a signer.Algorithm, kinds []signer.Kind) error {
+	for _, k := range kinds {
+		if k == signer.KindDigest && a == signer.AlgorithmP256 || a == signer.AlgorithmSecp256k1 {
+			continue
+		}
+		return fmt.Errorf("it is a %s key, which cannot sign kind %q", a, k)
 	}
 	return nil
 }
@@ -124,24 +146,27 @@ func (d *daemon) loadPolicy() (*policy.Policy, error) {
 	return policy.Load(d.cfg.Policy, src, env)
 }
 
-// checkPlaces says what would keep the journal and the sockets from opening.
-func (d *daemon) checkPlaces() error {
+// checkPlaces says what would keep the journal and the sockets from opening. Sockets
+// that cannot be made here are no error where systemd may pass them, which only a
+// private set-up rules out.
+func (d *daemon) checkPlaces() (notes []string, err error) {
 	var errs []error
-	if err := trustfile.CheckDir(filepath.Dir(d.cfg.Journal.Path)); err != nil {
+	if err := journal.CheckFolder(d.cfg.Journal.Path); err != nil {
 		errs = append(errs, fmt.Errorf("journal: %w", err))
 	}
 	if _, err := signer.NewCheckpointSigner(d.journalKey, &scheme.Verifier{}, "check"); err != nil {
 		errs = append(errs, err)
 	}
 	for _, s := range d.sockets() {
-		if s.Path == "" {
-			continue
-		}
-		if err := trustfile.CheckDir(filepath.Dir(s.Path)); err != nil {
+		switch err := s.Check(); {
+		case err == nil:
+		case d.cfg.Private:
 			errs = append(errs, fmt.Errorf("socket %q: %w", s.Name, err))
+		default:
+			notes = append(notes, fmt.Sprintf("socket %q has to come from systemd: %v", s.Name, err))
 		}
 	}
-	return errors.Join(errs...)
+	return notes, errors.Join(errs...)
 }
 
 func (d *daemon) sockets() (out []ipc.Socket) {
@@ -166,6 +191,9 @@ func (d *daemon) makeEngine() (err error) {
 		return err
 	}
 	if d.verifier, err = receipt.NewVerifier(d.checkpoints.Origin(), d.checkpoints.Public()); err != nil {
+		return err
+	}
+	if err := d.journal.CheckKey(d.verifier); err != nil {
 		return err
 	}
 	d.engine, err = signer.New(signer.Config{

@@ -43,6 +43,7 @@ type daemon struct {
 	metrics     *metrics
 	server      *ipc.Server
 	started     time.Time
+	begun       bool          // this start began a new journal
 	stopping    chan struct{} // closed when the stop begins
 
 	verifying    sync.Mutex // held while the journal is verified
@@ -69,6 +70,7 @@ func serve(ctx context.Context, path string, acceptTime bool, log *slog.Logger) 
 		return err
 	}
 	defer func() { err = errors.Join(err, d.journal.Close()) }()
+	d.begun = d.journal.Size() == 0
 	if err := d.removeCopies(); err != nil {
 		return err
 	}
@@ -212,6 +214,9 @@ func (d *daemon) reload(ctx context.Context) {
 		}
 	} else {
 		d.log.Info("a new policy is in force", "version", fmt.Sprintf("%x", p.Version()))
+		for _, n := range strangers(p) {
+			d.log.Warn(n)
+		}
 	}
 	if err := ipc.NotifyReady(status); err != nil {
 		d.log.Error("systemd does not take the notification", "error", err)

@@ -54,6 +54,15 @@ var reasons = map[string]struct {
 	}, []string{`token "softhsm"`, "its SHA-256 is ", strings.Repeat("00", 32)}},
 	"a module that is not there": {func(h *host) { h.edit("sealward.hcl", h.token.module, h.path("none.so")) },
 		[]string{`token "softhsm"`, "none.so"}},
+	"another key than the pinned one": {func(h *host) {
+		h.edit("sealward.hcl", `  kinds  = ["evm.transaction", "evm.message"]`, "  kinds  = [\"evm.transaction\", \"evm.message\"]\n  fingerprint = \"sha256:"+strings.Repeat("00", 32)+"\"")
+	}, []string{`key "hot"`, "the token has sha256:", "the configuration wants sha256:00"}},
+	"a key that cannot sign its kinds": {func(h *host) {
+		h.edit("sealward.hcl", `"pkcs11:object=hot"`, `"pkcs11:object=journal"`)
+		h.edit("sealward.hcl", "uri        = \"pkcs11:object=journal\"", "uri        = \"pkcs11:object=hot\"")
+	}, []string{`key "hot"`, "ed25519 key, which cannot sign kind"}},
+	"a journal that others may read": {func(h *host) { h.mode("journal", 0o755) },
+		[]string{"journal", "0755", "chmod"}},
 	"a journal where all may write": {func(h *host) { h.mode("journal", 0o777) },
 		[]string{"journal", "chmod"}},
 }
@@ -88,6 +97,56 @@ func TestCheckConfigSaysWhatStartingWouldSay(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestASocketForAGroupThatIsNotThere(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.edit("sealward.hcl", "socket \"sign\" {\n", "socket \"sign\" {\n  group = \"no-such-group\"\n")
+	for what, p := range map[string]*process{"--check-config": h.launch(nil, self(t), "--check-config", "--config", h.path("sealward.hcl")), "starting": h.try()} {
+		if code := p.wait(); code != 1 {
+			t.Errorf("%s ends with %d, want 1", what, code)
+		}
+		contains(t, what, p.log.String(), "no-such-group", "groupadd")
+	}
+}
+
+// A service manager restarts a daemon that ends; that must not use up the tries that
+// a token gives a PIN.
+func TestAPINThatWasRefusedIsNotSentAgain(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.write("pin", pin+"x\n")
+	first := h.try()
+	first.wait()
+	contains(t, "the first start", first.log.String(), "CKR_PIN_INCORRECT")
+	for range 2 {
+		again := h.try()
+		if code := again.wait(); code != 1 {
+			t.Errorf("a later start ends with %d, want 1", code)
+		}
+		contains(t, "a later start", again.log.String(), "it refused the PIN before", "pin-refused-softhsm")
+		if strings.Contains(again.log.String(), "CKR_PIN_INCORRECT") {
+			t.Error("the PIN was sent again")
+		}
+	}
+	h.write("pin", pin+"\n")
+	must(t, os.Remove(h.path("journal/pin-refused-softhsm")))
+	h.start().stop()
+}
+
+func TestAnotherJournalKeyIsRefusedBeforeAnythingIsSigned(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	p := h.start()
+	h.pay("r1")
+	p.stop()
+	h.edit("sealward.hcl", `"pkcs11:object=journal"`, `"pkcs11:object=spare"`)
+	again := h.try()
+	if code := again.wait(); code != 1 {
+		t.Errorf("the start ends with %d, want 1", code)
+	}
+	contains(t, "the start", again.log.String(), "the journal was signed by key", "configure the former")
 }
 
 func TestCheckConfigOfASoundSetUpChangesNothing(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/user"
 	"path/filepath"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/sealward/sealward/ipc"
 	"github.com/sealward/sealward/ipc/api"
 	v1 "github.com/sealward/sealward/ipc/api/sealward/v1"
+	"github.com/sealward/sealward/policy"
 	"github.com/sealward/sealward/signer"
 	"github.com/sealward/sealward/signer/journal"
 	"github.com/sealward/sealward/signer/scheme"
@@ -30,9 +32,31 @@ func (d *daemon) notices() (out []string) {
 		out = append(out, fmt.Sprintf("callers cannot be told apart by their unit here, so selectors \"unit:\" never match: %v", err))
 	}
 	out = append(out, "only checkpoints kept elsewhere can reveal that the journal was put back to an earlier state, or rewritten after the latest of them")
+	out = append(out, strangers(d.policyNow())...)
+	if d.begun {
+		out = append(out, "this start began a new journal: limits count from nothing, so make sure that no earlier one was meant")
+	}
 	if d.journal != nil {
 		if behind, held := d.journal.TimeHeld(); held {
 			out = append(out, fmt.Sprintf("journal time is %s behind the wall clock, and limits count in journal time; if the wall clock is right, restart once with --accept-time", behind.Round(time.Second)))
+		}
+	}
+	return out
+}
+
+// strangers are names in the policy that no account has: a rule for a misspelt one
+// never matches. That is no reason to refuse the policy, as the accounts of services
+// may come and go with them.
+func strangers(p *policy.Policy) (out []string) {
+	users, groups := p.Callers()
+	for _, name := range users {
+		if _, err := user.Lookup(name); err != nil {
+			out = append(out, fmt.Sprintf("policy picks callers by user %q, and there is no such account", name))
+		}
+	}
+	for _, name := range groups {
+		if _, err := user.LookupGroup(name); err != nil {
+			out = append(out, fmt.Sprintf("policy picks callers by group %q, and there is no such group", name))
 		}
 	}
 	return out

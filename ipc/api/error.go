@@ -101,11 +101,11 @@ func cannotReach(path string, err error) string {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return fmt.Sprintf("cannot reach sealwardd at %s: gave up waiting for it to accept; it may be busy or stopped", path)
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Sprintf("cannot reach sealwardd: there is no socket %s; is the daemon running (systemctl status sealward), and is the path the one in sealward.hcl?", path)
+		return fmt.Sprintf("cannot reach sealwardd: there is no socket %s; is the daemon running (systemctl status sealwardd), and is the path the one in sealward.hcl?", path)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Sprintf("cannot reach sealwardd: uid %d may not open %s; `ls -l` shows the group that may, `id` the groups of yours (a new one counts after the next login)", os.Getuid(), path)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Sprintf("cannot reach sealwardd: nobody listens on %s; the daemon has stopped (systemctl status sealward)", path)
+		return fmt.Sprintf("cannot reach sealwardd: nobody listens on %s; the daemon has stopped (systemctl status sealwardd)", path)
 	case errors.Is(err, syscall.EAGAIN):
 		return fmt.Sprintf("cannot reach sealwardd: too many callers wait at %s; try again", path)
 	case errors.Is(err, syscall.EINVAL):

@@ -8,12 +8,14 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/big"
 	"net/http"
 	"path"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -147,7 +149,16 @@ func (o *observer) Write(p []byte) (int, error) {
 // Unwrap lets http.ResponseController find the writer's other abilities.
 func (o *observer) Unwrap() http.ResponseWriter { return o.ResponseWriter }
 
-func (o *observer) String() string { return fmt.Sprintf("%d %q", o.status, o.body) }
+// String is what was answered: the message of one of Connect's errors, which is
+// JSON in JSON otherwise, or the text.
+func (o *observer) String() string {
+	text := strings.TrimSpace(string(o.body))
+	var answer struct{ Message string }
+	if json.Unmarshal(o.body, &answer) == nil && answer.Message != "" {
+		text = answer.Message
+	}
+	return fmt.Sprintf("%d %s", o.status, text)
+}
 
 // door serves one kind of socket.
 type door struct {

@@ -134,6 +134,7 @@ func TestSettingsThatOtherPartsRelyOn(t *testing.T) {
 			"UMask=0077":               "nobody else reads its files",
 			"StateDirectoryMode=0700":  "callers are in its group",
 			"LimitCORE=0":              "no memory in files",
+			"ProcSubset=all":           "journal time reads /proc/sys/kernel/random/boot_id",
 			"NoNewPrivileges=yes":      "no set-uid programs",
 			"ProtectControlGroups=yes": "readable, for the unit of a caller",
 			"Sockets=sealwardd-sign.socket sealwardd-admin.socket": "both are passed on each start",

@@ -45,8 +45,8 @@ func (j *Journal) Checkpoint(ctx context.Context, pub signer.PublicKey, sign fun
 	if err != nil {
 		return Checkpoint{}, err
 	}
-	if key != "" && key != v.String() {
-		return Checkpoint{}, fmt.Errorf("checkpoint: the journal was signed by key %s; the configured key is %s: configure the former, or begin a new journal", key, v)
+	if err := boundTo(key, v); err != nil {
+		return Checkpoint{}, fmt.Errorf("checkpoint: %w", err)
 	}
 	if latest, ok := j.Latest(); ok && latest.Size == next.Size {
 		return latest, nil
@@ -73,6 +73,27 @@ func (j *Journal) Checkpoint(ctx context.Context, pub signer.PublicKey, sign fun
 	}
 	j.announce(func() { j.pub.latest = &c })
 	return c, nil
+}
+
+// CheckKey refuses a key that is not the one which the first checkpoint bound the
+// journal to, so that a daemon finds out before it signs anything.
+func (j *Journal) CheckKey(v *receipt.Verifier) error {
+	return j.do(func(*turn) error {
+		key, err := meta(j.db, metaKey)
+		if err != nil {
+			return err
+		}
+		return boundTo(key, v)
+	})
+}
+
+// boundTo compares the key in the database, which is empty before the first
+// checkpoint, with the configured one.
+func boundTo(key string, v *receipt.Verifier) error {
+	if key == "" || key == v.String() {
+		return nil
+	}
+	return fmt.Errorf("the journal was signed by key %s; the configured key is %s: configure the former, or begin a new journal", key, v)
 }
 
 // announce changes what is published and wakes everyone who waits for a change.

@@ -11,9 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// checkFolder refuses a folder that is not private to the user we run as: whoever
-// can write to it can replace the journal, whoever can read it sees every body.
-func checkFolder(path string) error {
+// CheckFolder refuses the folder of a journal that is not private to the user we
+// run as: whoever can write to it can replace the journal, whoever can read it sees
+// every body.
+func CheckFolder(path string) error {
 	dir := filepath.Dir(path)
 	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -48,12 +49,16 @@ func checkFile(path string) error {
 	return checkOwner(path, info, 0o600)
 }
 
-func checkOwner(name string, info fs.FileInfo, most fs.FileMode) error {
-	if perm := info.Mode().Perm(); perm&^most != 0 {
-		return fmt.Errorf("%s has mode %#o and must be private: 'chmod %o %s'", name, perm, most, name)
+// checkOwner asks for the owner first: a folder of somebody else's, such as
+// /var/lib, is not to be closed to everyone for our sake.
+func checkOwner(name string, info fs.FileInfo, want fs.FileMode) error {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || int(st.Uid) != os.Geteuid() {
+		return fmt.Errorf("%s must belong to the user that runs this, uid %d; name a folder of its own, made with 'install -d -m 700'", name, os.Geteuid())
 	}
-	if st, ok := info.Sys().(*syscall.Stat_t); !ok || int(st.Uid) != os.Geteuid() {
-		return fmt.Errorf("%s must belong to the user that runs this, uid %d", name, os.Geteuid())
+	// Less is wrong too: SQLite would give the files beside it the same mode.
+	if perm := info.Mode().Perm(); perm != want {
+		return fmt.Errorf("%s has mode %#o and must be its owner's alone to read and write: 'chmod %o %s'", name, perm, want, name)
 	}
 	return nil
 }

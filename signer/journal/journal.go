@@ -64,6 +64,8 @@ type Journal struct {
 	quit   chan struct{} // tells the tender to stop
 	tended chan struct{} // closed by the tender when it has
 
+	prints sync.Map // fingerprints of public keys that it has met; see fingerprint
+
 	signing sync.Mutex    // held while a checkpoint is made
 	size    atomic.Uint64 // leaves that are committed
 
@@ -122,7 +124,7 @@ func start(c Config) (*Journal, error) {
 }
 
 func (j *Journal) open() (err error) {
-	if err := checkFolder(j.c.Path); err != nil {
+	if err := CheckFolder(j.c.Path); err != nil {
 		return err
 	}
 	if j.lock, err = lockFile(j.c.Path); err != nil {
@@ -161,7 +163,7 @@ func setDurable(d *db) error {
 		PRAGMA wal_autocheckpoint = 0;
 		PRAGMA trusted_schema = OFF;
 		PRAGMA cell_size_check = ON;
-		PRAGMA cache_size = -4000;`
+		PRAGMA cache_size = -2000;`
 	if err := d.script(set); err != nil {
 		return err
 	}

@@ -46,7 +46,7 @@ func newQuestion(p signer.Proposal, windows []time.Duration) (question, error) {
 // check refuses a proposal that is not for this journal or cannot be counted by its
 // public key.
 func (j *Journal) check(p signer.Proposal) error {
-	switch print := p.Key.Public.Fingerprint(); {
+	switch print := j.fingerprint(p.Key.Public); {
 	case p.Instance != j.instance:
 		return internal("the proposal is for instance %q, this journal is %q", p.Instance, j.instance)
 	case p.Request.ID == "":
@@ -55,6 +55,20 @@ func (j *Journal) check(p signer.Proposal) error {
 		return internal("the proposal names key %q by a fingerprint that is not its public key's", p.Key.Name)
 	}
 	return nil
+}
+
+// fingerprint is the key's, remembered: a daemon has few keys, and encoding one
+// costs as much as a statement of SQL does.
+func (j *Journal) fingerprint(k signer.PublicKey) string {
+	id := string(k.Algorithm) + " " + string(k.Bytes)
+	if print, ok := j.prints.Load(id); ok {
+		return print.(string)
+	}
+	print := k.Fingerprint()
+	if print != "" {
+		j.prints.Store(id, print)
+	}
+	return print
 }
 
 func internal(format string, args ...any) error {
@@ -73,10 +87,11 @@ func (j *Journal) Record(_ context.Context, p signer.Proposal, windows []time.Du
 		return signer.Recorded{}, err
 	}
 	rec := signer.Recorded{RequestDigest: p.Request.Digest(), Proposal: p}
+	caller, id := p.Caller.ID(), p.Request.ID
 	var prior *stored
 	err = j.do(func(t *turn) error {
 		var err error
-		if prior, err = t.find(p.Caller.ID(), p.Request.ID); err != nil || prior != nil {
+		if prior, err = t.find(caller, id); err != nil || prior != nil {
 			return err
 		}
 		if rec.Facts, err = t.facts(q); err != nil {
@@ -115,7 +130,7 @@ func (t *turn) record(q question, rec *signer.Recorded, decide func(signer.Facts
 	if rec.Leaf, err = t.leaf(event); err != nil {
 		return err
 	}
-	p := rec.Proposal
+	p := &rec.Proposal
 	if err := t.j.db.exec(sqlAddRequest, p.Caller.ID(), p.Request.ID, int64(rec.Leaf)); err != nil {
 		return err
 	}
@@ -219,17 +234,19 @@ func (j *Journal) Finish(_ context.Context, o signer.Outcome) (uint64, error) {
 	}
 	var leaf uint64
 	err := j.do(func(t *turn) error {
-		row := make(values, 1)
-		ok, err := j.db.row(sqlLeafType, row, int64(o.Authorization))
+		row := make(values, 2)
+		ok, err := j.db.row(sqlAuthorization, row, int64(o.Authorization))
 		if err != nil {
 			return err
 		}
 		if !ok || row[0] != string(signer.EventAuthorized) {
 			return internal("leaf %d is not an authorisation", o.Authorization)
 		}
-		first, err := t.answer(o.Authorization)
-		if err != nil {
-			return err
+		var first *receipt.Entry
+		if row[1] != nil {
+			if first, err = t.answer(o.Authorization); err != nil {
+				return err
+			}
 		}
 		answered := first != nil && first.Leaf.Type == signer.EventSigned
 		if answered && signed {
@@ -305,6 +322,7 @@ func (t *turn) find(caller, id string) (*stored, error) {
 	if s.decision, err = getEntry(t.j.db, leaf); err != nil {
 		return nil, err
 	}
+	t.bytes += len(s.decision.Body) // a batch bounds what it reads, too
 	s.outcome, err = t.answer(uint64(leaf))
 	return s, err
 }

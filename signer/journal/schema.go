@@ -75,7 +75,7 @@ CREATE TABLE checkpoints (
 const (
 	sqlAddLeaf       = `INSERT INTO leaves (leaf, time, type, salt, body) VALUES (?, ?, ?, ?, ?)`
 	sqlGetLeaf       = `SELECT time, type, salt, body FROM leaves WHERE leaf = ?`
-	sqlLeafType      = `SELECT type FROM leaves WHERE leaf = ?`
+	sqlAuthorization = `SELECT type, outcomes.leaf FROM leaves LEFT JOIN outcomes ON authorization = leaves.leaf WHERE leaves.leaf = ?`
 	sqlLeafTime      = `SELECT time FROM leaves WHERE leaf = ?`
 	sqlLeavesFrom    = `SELECT leaf, time, type, salt, body FROM leaves WHERE leaf >= ? ORDER BY leaf LIMIT ?`
 	sqlLastLeaf      = `SELECT max(leaf) FROM leaves`

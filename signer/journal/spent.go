@@ -24,7 +24,9 @@ type spends struct {
 // asset.
 type spendKey struct{ fingerprint, asset string }
 
-// spend is one reservation.
+// spend is one reservation, or what was reserved at one moment: operations that
+// share a commit share its time, so under load there are fewer of these than
+// authorisations.
 type spend struct {
 	time   int64    // journal time, ns
 	amount *big.Int // nil: it has no bound
@@ -57,10 +59,14 @@ func (s *spends) add(k spendKey, e spend) {
 		q = &series{}
 		s.of[k] = q
 	}
-	q.all = append(q.all, e)
 	for _, w := range q.windows {
 		w.count(e, 1)
 	}
+	if n := len(q.all); n > 0 && q.all[n-1].time == e.time && q.all[n-1].amount != nil && e.amount != nil {
+		q.all[n-1].amount = new(big.Int).Add(q.all[n-1].amount, e.amount)
+		return
+	}
+	q.all = append(q.all, e)
 }
 
 func (w *window) count(e spend, sign int) {

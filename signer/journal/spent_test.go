@@ -66,6 +66,22 @@ func TestSpentIsExact(t *testing.T) {
 	}
 }
 
+func TestReservationsOfOneMomentAreHeldAsOne(t *testing.T) {
+	s, k := newSpends(), spendKey{"sha256:hot", eth}
+	at := time.Unix(1_000, 0)
+	for _, amount := range []*big.Int{big.NewInt(1), big.NewInt(2), nil, nil, big.NewInt(4)} {
+		s.add(k, spend{at.UnixNano(), amount})
+	}
+	s.add(k, spend{at.Add(time.Second).UnixNano(), big.NewInt(8)})
+	// What has no bound is not a number that another could be added to.
+	if n := len(s.of[k].all); n != 5 {
+		t.Errorf("%d elements for 3 + unbounded + unbounded + 4 at one moment and 8 at the next; want 5", n)
+	}
+	if got := s.measure(k.fingerprint, k.asset, at.Add(time.Minute), time.Minute); got.Amount.Cmp(big.NewInt(8)) != 0 {
+		t.Errorf("a minute after the first moment %v is spent; want 8", got.Amount)
+	}
+}
+
 func TestAWindowFreesAtTheMomentItSays(t *testing.T) {
 	h := newHost()
 	j := open(t, h.config(privateFile(t)))

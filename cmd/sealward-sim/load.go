@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ethereum/go-ethereum/rlp"
+
+	"github.com/sealward/sealward/backends/sim"
+	"github.com/sealward/sealward/ipc/api"
+	v1 "github.com/sealward/sealward/ipc/api/sealward/v1"
+	"github.com/sealward/sealward/signer"
+)
+
+// What loads the processor is measured in a process of its own, as a wallet
+// program or another user of the token would be: this program runs itself with a
+// job and reads the result.
+
+// job is one measurement. Socket is empty for the raw module.
+type job struct {
+	Key      string
+	Parallel int // sessions of the module, or clients of the daemon
+	For      time.Duration
+
+	Module string
+	Socket string
+	Run    string // distinguishes request ids between jobs
+}
+
+// rate is the result of a job.
+type rate struct {
+	PerSecond float64 `json:"per_second"`
+	P50       float64 `json:"p50_ms"`
+	P99       float64 `json:"p99_ms"`
+	Count     int     `json:"count"`
+}
+
+func newRate(perSecond float64, latencies []time.Duration) rate {
+	slices.Sort(latencies)
+	return rate{perSecond, milliseconds(quantile(latencies, 0.50)), milliseconds(quantile(latencies, 0.99)), len(latencies)}
+}
+
+// quantile returns the nearest-rank quantile of what is sorted.
+func quantile[T any](sorted []T, q float64) T {
+	var zero T
+	if len(sorted) == 0 {
+		return zero
+	}
+	return sorted[min(len(sorted)-1, int(math.Ceil(q*float64(len(sorted))))-1)]
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// measure runs a job in a child.
+func (j job) measure(ctx context.Context) (r rate, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return r, err
+	}
+	spec, err := json.Marshal(j)
+	if err != nil {
+		return r, err
+	}
+	cmd := exec.CommandContext(ctx, self, "measure", string(spec))
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return r, fmt.Errorf("measure %s: %w", spec, err)
+	}
+	return r, json.Unmarshal(out, &r)
+}
+
+// runJob is the child.
+func runJob(spec string) error {
+	var j job
+	if err := json.Unmarshal([]byte(spec), &j); err != nil {
+		return err
+	}
+	perSecond, latencies, err := 0.0, []time.Duration(nil), error(nil)
+	if j.Socket == "" {
+		perSecond, latencies, err = sim.RawRate(j.Module, tokenLabel, pin, j.Key, j.Parallel, j.For)
+	} else {
+		perSecond, latencies, err = j.load()
+	}
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(newRate(perSecond, latencies))
+}
+
+// load asks for signatures, each client in a loop on a connection of its own.
+func (j job) load() (perSecond float64, latencies []time.Duration, err error) {
+	client := api.Dial(j.Socket)
+	defer client.Close()
+	var next atomic.Uint64
+	all, errs := make([][]time.Duration, j.Parallel), make([]error, j.Parallel)
+	var began, warm sync.WaitGroup
+	var start time.Time
+	warm.Add(j.Parallel)
+	began.Add(1)
+	var done sync.WaitGroup
+	for i := range j.Parallel {
+		done.Go(func() {
+			// The first request connects, and is not counted.
+			errs[i] = j.ask(client, next.Add(1))
+			warm.Done()
+			began.Wait()
+			for now := time.Now(); errs[i] == nil && now.Before(start.Add(j.For)); {
+				errs[i] = j.ask(client, next.Add(1))
+				end := time.Now()
+				all[i] = append(all[i], end.Sub(now))
+				now = end
+			}
+		})
+	}
+	warm.Wait()
+	start = time.Now()
+	began.Done()
+	done.Wait()
+	elapsed := time.Since(start)
+	latencies = slices.Concat(all...)
+	return float64(len(latencies)) / elapsed.Seconds(), latencies, errors.Join(errs...)
+}
+
+// ask has one payload signed that was never asked for before.
+func (j job) ask(client *api.Client, n uint64) error {
+	r := &v1.Request{Id: fmt.Sprintf("%s-%d", j.Run, n), Key: j.Key, Kind: string(signer.KindDigest), Payload: make([]byte, 32)}
+	if j.Key == string(signer.AlgorithmSecp256k1) {
+		payload, err := payment(n)
+		if err != nil {
+			return err
+		}
+		r.Kind, r.Payload = string(signer.KindEVMTransaction), payload
+	} else if _, err := rand.Read(r.Payload); err != nil {
+		return err
+	}
+	res, err := client.Sign(context.Background(), &v1.SignRequest{Request: r})
+	if err != nil {
+		return err
+	}
+	if len(res.GetSignatures()) != 1 {
+		return fmt.Errorf("%d signatures for request %s; want one", len(res.GetSignatures()), r.GetId())
+	}
+	return nil
+}
+
+// payment is an unsigned EIP-1559 transfer of 1 gwei to the first vendor.
+func payment(nonce uint64) ([]byte, error) {
+	const gwei = uint64(1e9)
+	body, err := rlp.EncodeToBytes([]any{
+		uint64(1), nonce, 1 * gwei, 30 * gwei, uint64(21_000),
+		[]byte("\x52\x90\x84\x00\x09\x85\x27\x88\x6e\x0f\x70\x30\x06\x98\x57\xd2\xe4\x16\x9e\xe7"), 1 * gwei, []byte{}, []any{},
+	})
+	return append([]byte{2}, body...), err
+}

@@ -1,0 +1,68 @@
+// Command sealward-sim tries Sealward on a machine without signing hardware, with
+// SoftHSM in a private folder. It is for newcomers, developers and benchmarks, and
+// is never packaged.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+)
+
+const usage = `sealward-sim tries Sealward without signing hardware.
+
+    sealward-sim init DIR              make a software token, keys, a configuration and a policy
+    sealward-sim run [--bin DIR] DIR   run the daemon on what init made, until it is interrupted
+    sealward-sim demo [--bin DIR]      show the main job in a folder of its own, and remove it
+    sealward-sim bench [--bin DIR] [--out FILE]
+                                       measure the whole path against the raw token
+
+--bin is where sealwardd and sealward are; bin by default.
+`
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintf(os.Stderr, "sealward-sim: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	if len(args) == 0 {
+		fmt.Fprint(os.Stderr, usage)
+		return errors.New("say what to do")
+	}
+	if args[0] == "measure" && len(args) == 2 { // a child of bench
+		return runJob(args[1])
+	}
+	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
+	flags.Usage = func() { fmt.Fprint(os.Stderr, usage) }
+	bin := flags.String("bin", "bin", "")
+	out := flags.String("out", "bench.json", "")
+	if err := flags.Parse(args[1:]); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return nil
+		}
+		return err
+	}
+	dir := flags.Arg(0)
+	needsDir := args[0] == "init" || args[0] == "run"
+	if needsDir != (flags.NArg() == 1) || flags.NArg() > 1 {
+		return fmt.Errorf("%s: wrong number of arguments; see sealward-sim help", args[0])
+	}
+	switch args[0] {
+	case "init":
+		return initialise(dir)
+	case "run":
+		return runDaemon(*bin, dir)
+	case "demo":
+		return demo(*bin, os.Stdout)
+	case "bench":
+		return bench(*bin, *out)
+	case "help":
+		fmt.Print(usage)
+		return nil
+	}
+	return fmt.Errorf("%q is not something that it does; see sealward-sim help", args[0])
+}

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sealward/sealward/signer"
+)
+
+// describe says what the figures were measured on.
+func describe(dir string) (machine, error) {
+	m := machine{Time: time.Now().UTC().Truncate(time.Second), Cores: runtime.NumCPU(), Go: runtime.Version(), Processor: "unknown", SoftHSM: "unknown"}
+	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		for line := range strings.Lines(string(info)) {
+			if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+				m.Processor = strings.TrimSpace(value)
+				break
+			}
+		}
+	}
+	if version, err := exec.Command("softhsm2-util", "--version").Output(); err == nil {
+		m.SoftHSM = strings.TrimSpace(string(version))
+	}
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		return m, err
+	}
+	m.Kernel = unix.ByteSliceToString(name.Release[:])
+	var err error
+	m.Sync, err = syncTime(filepath.Join(dir, "sync"))
+	return m, err
+}
+
+// syncTime is the median of a block's way to the disk, into a file that has its
+// size already. A commit of the journal cannot take less.
+func syncTime(path string) (ms float64, err error) {
+	const writes, block = 200, 4096
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	if _, err := f.Write(make([]byte, writes*block)); err != nil {
+		return 0, err
+	}
+	if err := f.Sync(); err != nil {
+		return 0, err
+	}
+	var took []float64
+	for i := range writes {
+		begun := time.Now()
+		if _, err := f.WriteAt(make([]byte, block), int64(i*block)); err != nil {
+			return 0, err
+		}
+		if err := unix.Fdatasync(int(f.Fd())); err != nil {
+			return 0, err
+		}
+		took = append(took, milliseconds(time.Since(begun)))
+	}
+	return median(took), nil
+}
+
+func median[T cmp.Ordered](all []T) T { return quantile(slices.Sorted(slices.Values(all)), 0.5) }
+
+// best is the raw module's rate with the number of sessions that suits it best.
+func (r round) best() (sessions int, of rate) {
+	for n, got := range r.Raw {
+		if got.PerSecond > of.PerSecond {
+			sessions, of = n, got
+		}
+	}
+	return sessions, of
+}
+
+// over is the median over rounds.
+func over(rounds []round, value func(round) float64) float64 {
+	var all []float64
+	for _, r := range rounds {
+		all = append(all, value(r))
+	}
+	return median(all)
+}
+
+// print writes the medians. Ratios and differences are taken within each round.
+func (r *report) print(out io.Writer) {
+	m := r.Machine
+	fmt.Fprintf(out, "%d cores of %s, shared with the load generator; Linux %s, %s, SoftHSM %s; 4 KiB to disk %.2f ms\n",
+		m.Cores, m.Processor, m.Kernel, m.Go, m.SoftHSM, m.Sync)
+	fmt.Fprintf(out, "medians of %d rounds\n\n", benchRounds)
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "key\t\tsign/s\tof raw\tp50 ms\tp99 ms\tp50 above raw's\tdaemon's processor ms\t")
+	for _, key := range []signer.Algorithm{signer.AlgorithmP256, signer.AlgorithmSecp256k1} {
+		rounds := r.Rounds[string(key)]
+		raw := func(name string, of func(round) rate) {
+			fmt.Fprintf(w, "%s\traw module, %s\t%.0f\t\t%.2f\t%.2f\t\t\t\n", key, name,
+				over(rounds, func(r round) float64 { return of(r).PerSecond }),
+				over(rounds, func(r round) float64 { return of(r).P50 }), over(rounds, func(r round) float64 { return of(r).P99 }))
+		}
+		raw("1 session", func(r round) rate { return r.Raw[1] })
+		raw("at its best", func(r round) rate { _, best := r.best(); return best })
+		for _, n := range fullClients {
+			fmt.Fprintf(w, "%s\tdaemon, %d at once\t%.0f\t%.3f\t%.2f\t%.2f\t%+.2f\t%.2f\t\n", key, n,
+				over(rounds, func(r round) float64 { return r.Full[n].PerSecond }),
+				over(rounds, func(r round) float64 { _, best := r.best(); return r.Full[n].PerSecond / best.PerSecond }),
+				over(rounds, func(r round) float64 { return r.Full[n].P50 }), over(rounds, func(r round) float64 { return r.Full[n].P99 }),
+				over(rounds, func(r round) float64 { return r.Full[n].P50 - r.Raw[1].P50 }),
+				over(rounds, func(r round) float64 { return r.Processor[n] }))
+		}
+	}
+	w.Flush()
+	const mib = 1024
+	fmt.Fprintf(out, "\nresident memory of the daemon: %.1f MiB after the first signature", float64(r.Memory.Idle)/mib)
+	for _, key := range []signer.Algorithm{signer.AlgorithmP256, signer.AlgorithmSecp256k1} {
+		rounds := r.Rounds[string(key)]
+		fmt.Fprintf(out, "; %.1f at 64 clients of %s", over(rounds, func(r round) float64 { return float64(r.Resident) / mib }), key)
+	}
+	files := over(r.Rounds[string(signer.AlgorithmP256)], func(r round) float64 { return float64(r.Files) / mib })
+	fmt.Fprintf(out, "; %.1f at the peak of it all.\n%.1f of that is code, of the program and its libraries.\n", float64(r.Memory.Peak)/mib, files)
+	fmt.Fprintf(out, "start to first signature: %.0f ms; with %d leaves in the journal %.0f ms\n", median(r.Ready.Small), r.Ready.Leaves, median(r.Ready.Large))
+}
