@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 )
 
 const usage = `sealward-sim tries Sealward without signing hardware.
@@ -29,6 +30,10 @@ func main() {
 }
 
 func run(args []string) error {
+	if len(args) == 1 && slices.Contains([]string{"help", "-h", "--help"}, args[0]) {
+		fmt.Print(usage)
+		return nil
+	}
 	if len(args) == 0 {
 		fmt.Fprint(os.Stderr, usage)
 		return errors.New("say what to do")
@@ -60,9 +65,6 @@ func run(args []string) error {
 		return demo(*bin, os.Stdout)
 	case "bench":
 		return bench(*bin, *out)
-	case "help":
-		fmt.Print(usage)
-		return nil
 	}
 	return fmt.Errorf("%q is not something that it does; see sealward-sim help", args[0])
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"runtime/debug"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -140,7 +141,7 @@ was refused.`,
 func showStatus(w io.Writer, s *v1.GetStatusResponse) error {
 	pairs := [][2]string{
 		{"version", s.GetVersion()}, {"instance", s.GetInstance()}, {"started", when(s.GetStarted())},
-		{"policy", s.GetPolicy()}, {"policy loaded", when(s.GetPolicyLoaded())}, {"policy refused", s.GetPolicyError()},
+		{"policy", s.GetPolicy()}, {"policy loaded", when(s.GetPolicyLoaded())}, {"policy refused", strings.ReplaceAll(s.GetPolicyError(), "\n", "; ")},
 		{"journal", fmt.Sprintf("%d leaves, a checkpoint covers %d", s.GetJournalSize(), s.GetCheckpointSize())},
 		{"journal time", when(s.GetJournalTime())}, {"journal stopped", s.GetJournalError()},
 	}

@@ -132,7 +132,7 @@ func (c *cli) validate(f namesFlags) error {
 		report.Windows = append(report.Windows, w.String())
 	}
 	return c.record(report, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "%s is valid: %d assets, %d windows of limits\n", console.Safe(path), report.Assets, len(report.Windows))
+		_, err := fmt.Fprintf(w, "%s is valid: assets: %d, windows of limits: %d\n", console.Safe(path), report.Assets, len(report.Windows))
 		return err
 	})
 }
