@@ -73,14 +73,16 @@ func syncTime(path string) (ms float64, err error) {
 
 func median[T cmp.Ordered](all []T) T { return quantile(slices.Sorted(slices.Values(all)), 0.5) }
 
-// best is the raw module's rate with the number of sessions that suits it best.
-func (r round) best() (sessions int, of rate) {
-	for n, got := range r.Raw {
-		if got.PerSecond > of.PerSecond {
-			sessions, of = n, got
+// best is the number of sessions that suits the raw module best. It is the same
+// for all rounds: the best of each round would be that of its luckiest moment.
+func best(rounds []round) (sessions int) {
+	most := 0.0
+	for _, n := range rawSessions {
+		if is := over(rounds, func(r round) float64 { return r.Raw[n].PerSecond }); is > most {
+			sessions, most = n, is
 		}
 	}
-	return sessions, of
+	return sessions
 }
 
 // over is the median over rounds.
@@ -102,17 +104,17 @@ func (r *report) print(out io.Writer) {
 	fmt.Fprintln(w, "key\t\tsign/s\tof raw\tp50 ms\tp99 ms\tp50 above raw's\tdaemon's processor ms\t")
 	for _, key := range []signer.Algorithm{signer.AlgorithmP256, signer.AlgorithmSecp256k1} {
 		rounds := r.Rounds[string(key)]
-		raw := func(name string, of func(round) rate) {
-			fmt.Fprintf(w, "%s\traw module, %s\t%.0f\t\t%.2f\t%.2f\t\t\t\n", key, name,
-				over(rounds, func(r round) float64 { return of(r).PerSecond }),
-				over(rounds, func(r round) float64 { return of(r).P50 }), over(rounds, func(r round) float64 { return of(r).P99 }))
+		best := best(rounds)
+		for _, n := range slices.Compact([]int{1, best}) {
+			fmt.Fprintf(w, "%s\traw module, sessions: %d\t%.0f\t%.3f\t%.2f\t%.2f\t\t\t\n", key, n,
+				over(rounds, func(r round) float64 { return r.Raw[n].PerSecond }),
+				over(rounds, func(r round) float64 { return r.Raw[n].PerSecond / r.Raw[best].PerSecond }),
+				over(rounds, func(r round) float64 { return r.Raw[n].P50 }), over(rounds, func(r round) float64 { return r.Raw[n].P99 }))
 		}
-		raw("1 session", func(r round) rate { return r.Raw[1] })
-		raw("at its best", func(r round) rate { _, best := r.best(); return best })
 		for _, n := range fullClients {
-			fmt.Fprintf(w, "%s\tdaemon, %d at once\t%.0f\t%.3f\t%.2f\t%.2f\t%+.2f\t%.2f\t\n", key, n,
+			fmt.Fprintf(w, "%s\tdaemon, clients: %d\t%.0f\t%.3f\t%.2f\t%.2f\t%+.2f\t%.2f\t\n", key, n,
 				over(rounds, func(r round) float64 { return r.Full[n].PerSecond }),
-				over(rounds, func(r round) float64 { _, best := r.best(); return r.Full[n].PerSecond / best.PerSecond }),
+				over(rounds, func(r round) float64 { return r.Full[n].PerSecond / r.Raw[best].PerSecond }),
 				over(rounds, func(r round) float64 { return r.Full[n].P50 }), over(rounds, func(r round) float64 { return r.Full[n].P99 }),
 				over(rounds, func(r round) float64 { return r.Full[n].P50 - r.Raw[1].P50 }),
 				over(rounds, func(r round) float64 { return r.Processor[n] }))
