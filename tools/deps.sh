@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 # the API, nodejs runs a wallet's side.
 packages=(gcc libc6-dev pkg-config softhsm2 ca-certificates)
 if [ "${1:-}" != build ]; then
-  packages+=(p11-kit p11-kit-modules opensc jq curl systemd protobuf-compiler libprotobuf-dev)
+  packages+=(p11-kit p11-kit-modules opensc jq curl procps systemd protobuf-compiler libprotobuf-dev)
   command -v node >/dev/null || packages+=(nodejs)
   command -v npm >/dev/null || packages+=(npm)
 fi
