@@ -231,3 +231,44 @@ func TestUIDsWithoutAccountShareOnePart(t *testing.T) {
 	}
 	close(p.key.block)
 }
+
+// out is a key that knows that its device is out of reach.
+type out struct {
+	*key
+	err error
+}
+
+func (o *out) Available() error { return o.err }
+
+// A caller that tries again and again, under new ids, must not use up the limits of
+// a key that cannot sign anyway.
+func TestAKeyThatIsOutOfReachUsesUpNoLimit(t *testing.T) {
+	p := allowed()
+	info := signer.KeyInfo{Name: "hot", Public: p.key.Public(), Fingerprint: p.key.Public().Fingerprint(), Protection: signer.ProtectionResident, Kinds: []signer.Kind{signer.KindEVMMessage}}
+	k := &out{key: p.key}
+	e, err := signer.New(signer.Config{
+		Instance: "test", Keys: []signer.ManagedKey{{Info: info, Key: k}},
+		Decoders: map[signer.Kind]signer.Decoder{signer.KindEVMMessage: p.decoder},
+		Policy:   p.policy, Journal: p.journal, Verifier: p.verifier,
+		Now: func() time.Time { return p.now }, Rand: rand.Reader, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := e.Sign(t.Context(), alice, ask("r0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.err = &signer.Error{Code: signer.CodeUnavailable, Detail: "unplugged"}
+	for i := range 10 {
+		if _, err := e.Sign(t.Context(), alice, ask(fmt.Sprint("new-", i))); signer.CodeOf(err) != signer.CodeUnavailable {
+			t.Errorf("Sign = %v, want unavailable", err)
+		}
+	}
+	if p.journal.spent != 1 {
+		t.Errorf("%d reserved, want 1", p.journal.spent)
+	}
+	if again, err := e.Sign(t.Context(), alice, ask("r0")); err != nil || string(again.Artifact) != string(first.Artifact) {
+		t.Errorf("what was answered before is answered with %v", err)
+	}
+}

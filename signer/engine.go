@@ -18,6 +18,16 @@ import (
 type ManagedKey struct {
 	Info KeyInfo
 	Key  Key
+
+	available func() error // of a key that can tell; else nil
+}
+
+// ready says why a key is known to be unable to sign just now.
+func (k ManagedKey) ready() error {
+	if k.available == nil {
+		return nil
+	}
+	return k.available()
 }
 
 // Config is what an [Engine] is made of. Every field must be set but MaxRequests
@@ -127,6 +137,9 @@ func (e *Engine) addKey(k ManagedKey, byKey map[string]string) error {
 			return fmt.Errorf("there is no decoder for kind %q", kind)
 		}
 	}
+	if a, ok := k.Key.(interface{ Available() error }); ok {
+		k.available = a.Available
+	}
 	byKey[print] = k.Info.Name
 	e.keys[k.Info.Name] = k
 	return nil
@@ -207,6 +220,14 @@ func (e *Engine) run(ctx context.Context, c Caller, r Request) (Result, error) {
 			return e.answered(prior, err)
 		}
 		return Result{}, e.refuse(ctx, c, r, err)
+	}
+	// A key that is known to be out of reach would have its limits used up by callers
+	// who try again.
+	if err := key.ready(); err != nil {
+		if prior, ok := e.prior(ctx, c, r); ok {
+			return e.answered(prior, err)
+		}
+		return Result{}, err
 	}
 
 	replaced := false

@@ -143,7 +143,9 @@ func (s Statement) Message() (Message, bool) { return s.msg, s.ok }
 // Key signs in hardware. Implementations live under backends; they refuse a zero
 // argument, return the device's own encoding (r || s for ECDSA, whatever half s
 // is in), and do not check the signature: a [Verifier] does. An error of theirs is
-// an [*Error] with code [CodeUnavailable] where trying again later makes sense.
+// an [*Error] with code [CodeUnavailable] where trying again later makes sense. One
+// that knows when its device is out of reach has a method Available() error too,
+// which says so without asking the device.
 type Key interface {
 	Public() PublicKey
 	Protection() Protection

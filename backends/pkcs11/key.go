@@ -62,6 +62,15 @@ func (k *Key) Protection() signer.Protection { return signer.ProtectionResident 
 // URI returns the URI that the key was found by, in its one form.
 func (k *Key) URI() string { return k.uri.String() }
 
+// Available says why the token is known to be out of reach, until it is time to try
+// it again.
+func (k *Key) Available() error {
+	if k.token.Health().Up {
+		return nil
+	}
+	return k.token.mayTry()
+}
+
 // Sign signs an authorised message. The context bounds the wait for a turn; a
 // call into the module that has begun cannot be cancelled.
 func (k *Key) Sign(ctx context.Context, a signer.Authorized) ([]byte, error) {

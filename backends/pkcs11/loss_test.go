@@ -87,7 +87,11 @@ func TestAttemptsToOpenAreSpacedOut(t *testing.T) {
 	conf, clk := faulty(t), newClock()
 	conf.Now = clk.Now
 	tok := open(t, conf)
-	door := backendtest.NewDoor(t, generate(t, tok, signer.AlgorithmP256), 0)
+	key := generate(t, tok, signer.AlgorithmP256)
+	door := backendtest.NewDoor(t, key, 0)
+	if err := key.Available(); err != nil {
+		t.Errorf("Available = %v, want nothing in its way", err)
+	}
 	before := calls(t, sim.Login)
 	fail(t, sim.SignInit, raw.CKR_DEVICE_ERROR, 1<<40)
 	attempts := func() uint64 { return calls(t, sim.Login) - before }
@@ -107,7 +111,13 @@ func TestAttemptsToOpenAreSpacedOut(t *testing.T) {
 	if h := tok.Health(); h.Up || h.Retry.Sub(clk.Now()) != 500*time.Millisecond || !strings.Contains(h.Reason, "CKR_DEVICE_ERROR") {
 		t.Errorf("health = %+v; want down, its reason, and a retry in 500 ms", h)
 	}
+	if err := key.Available(); signer.CodeOf(err) != signer.CodeUnavailable {
+		t.Errorf("Available = %v, want code %q", err, signer.CodeUnavailable)
+	}
 	clk.advance(500 * time.Millisecond)
+	if err := key.Available(); err != nil {
+		t.Errorf("Available = %v when it is time to try again", err)
+	}
 	try(20)
 	clk.advance(999 * time.Millisecond)
 	try(20)
