@@ -215,19 +215,14 @@ func (e *Engine) run(ctx context.Context, c Caller, r Request) (Result, error) {
 	box := e.policy.Load()
 	policy := box.Policy
 	p, key, decoder, err := e.propose(policy, c, r)
+	if err == nil {
+		err = key.ready() // else callers who try again would use up its limits
+	}
 	if err != nil {
 		if prior, ok := e.prior(ctx, c, r); ok {
 			return e.answered(prior, err)
 		}
 		return Result{}, e.refuse(ctx, c, r, err)
-	}
-	// A key that is known to be out of reach would have its limits used up by callers
-	// who try again.
-	if err := key.ready(); err != nil {
-		if prior, ok := e.prior(ctx, c, r); ok {
-			return e.answered(prior, err)
-		}
-		return Result{}, err
 	}
 
 	replaced := false
