@@ -223,6 +223,9 @@ func (s *Server) stopping() bool {
 func (s *Server) serveRequest(w http.ResponseWriter, r *http.Request) {
 	c := r.Context().Value(connKey{}).(*conn)
 	c.asked.Store(true)
+	if r.ProtoMajor == 2 {
+		w = &patient{ResponseWriter: w, limit: s.c.Limits.Write}
+	}
 	if !s.requests.take(c.place, s.c.Limits.Conns, s.c.Limits.ConnsPerUID) {
 		busy := s.overloaded(c.place, "requests")
 		w.Header().Set("Content-Type", "application/json")
@@ -231,9 +234,6 @@ func (s *Server) serveRequest(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.requests.give(c.place)
-	if r.ProtoMajor == 2 {
-		w = &patient{ResponseWriter: w, limit: s.c.Limits.Write}
-	}
 	s.handlers[c.caller.Socket].ServeHTTP(w, r)
 }
 

@@ -323,6 +323,35 @@ func TestAReaderOfAStreamThatTakesNothingIsCutOff(t *testing.T) {
 	eventually(t, "its place is free", func() bool { return held(&s.requests) == 0 })
 }
 
+// An answer "too many requests" to a stream without a window is given up on, too.
+func TestARefusedStreamThatTakesNothingIsCutOff(t *testing.T) {
+	hold := make(chan struct{})
+	defer close(hold)
+	_, path := start(t, func(c *Config) {
+		c.Limits.Write = 100 * time.Millisecond
+		c.Limits.ConnsPerUID = 1
+		c.Handler = func(string) http.Handler {
+			return http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hold })
+		}
+	})
+	c := open(t, path)
+	io.WriteString(c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"+
+		"\x00\x00\x06\x04\x00\x00\x00\x00\x00"+"\x00\x04\x00\x00\x00\x00"+
+		"\x00\x00\x06\x01\x05\x00\x00\x00\x01"+"\x82\x86\x84\x41\x01a"+
+		"\x00\x00\x06\x01\x05\x00\x00\x00\x03"+"\x82\x86\x84\x41\x01a")
+	c.SetReadDeadline(time.Now().Add(3 * time.Second))
+	var head [9]byte
+	for {
+		if _, err := io.ReadFull(c, head[:]); err != nil {
+			t.Fatalf("no RST_STREAM after 30 times the limit: %v", err)
+		}
+		io.CopyN(io.Discard, c, int64(head[0])<<16|int64(head[1])<<8|int64(head[2]))
+		if head[3] == 3 {
+			return
+		}
+	}
+}
+
 // The deadline for reading a request must not become one for answering it.
 func TestAnAnswerMayTakeLongerThanItsRequest(t *testing.T) {
 	_, path := start(t, func(c *Config) {

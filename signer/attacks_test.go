@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/big"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -270,5 +271,111 @@ func TestAKeyThatIsOutOfReachUsesUpNoLimit(t *testing.T) {
 	}
 	if again, err := e.Sign(t.Context(), alice, ask("r0")); err != nil || string(again.Artifact) != string(first.Artifact) {
 		t.Errorf("what was answered before is answered with %v", err)
+	}
+}
+
+// A retry must not swallow the count of refusals that were not recorded.
+func TestARetryKeepsTheCountOfDroppedRefusals(t *testing.T) {
+	p := allowed()
+	allow := true
+	p.policy.decide = func(signer.Proposal, signer.Facts) signer.Decision {
+		if allow {
+			return signer.Decision{Verdict: signer.Allow}
+		}
+		return signer.Decision{Verdict: signer.Deny, Reason: "no"}
+	}
+	e := p.engine(t)
+	p.key.err = errors.New("token is out")
+	e.Sign(t.Context(), alice, ask("first"))
+	allow = false
+	for i := range 1000 {
+		e.Sign(t.Context(), alice, ask(fmt.Sprint("r", i)))
+	}
+	p.now = p.now.Add(time.Second) // some tokens again
+	p.journal.now = p.now
+	allow = true
+	p.key.err = nil
+	if _, err := e.Sign(t.Context(), alice, ask("first")); err != nil {
+		t.Fatal(err)
+	}
+	e.Close(t.Context())
+	var denied, told uint64
+	for _, ev := range p.journal.leaves {
+		told += ev.Dropped
+		if ev.Type == signer.EventDenied {
+			denied++
+		}
+		if ev.Decision != nil {
+			told += ev.Decision.Dropped
+		}
+	}
+	if denied+told < 1000 {
+		t.Errorf("1000 refused; %d recorded and %d told", denied, told)
+	}
+}
+
+// slowFacts lets a test act while a retry is judged.
+type slowFacts struct {
+	*journal
+	once     *sync.Once
+	at, goOn chan struct{}
+}
+
+func (s slowFacts) Facts(ctx context.Context, q signer.Proposal, w []time.Duration) (signer.Facts, error) {
+	f, err := s.journal.Facts(ctx, q, w)
+	s.once.Do(func() { close(s.at) })
+	<-s.goOn
+	return f, err
+}
+
+func TestAReplacedPolicyLetsNoRetryThrough(t *testing.T) {
+	p := allowed()
+	p.policy.version = 1
+	info := signer.KeyInfo{Name: "hot", Public: p.key.Public(), Fingerprint: p.key.Public().Fingerprint(), Protection: signer.ProtectionResident, Kinds: []signer.Kind{signer.KindEVMMessage}}
+	s := slowFacts{p.journal, new(sync.Once), make(chan struct{}), make(chan struct{})}
+	e := engineWith(t, p, s, info)
+	p.key.err = errors.New("token is out")
+	e.Sign(t.Context(), alice, ask("r1"))
+	p.key.err = nil
+	done := make(chan error)
+	go func() { _, err := e.Sign(t.Context(), alice, ask("r1")); done <- err }()
+	<-s.at
+	if err := e.SetPolicy(t.Context(), policy{version: 2, decide: verdict(signer.Deny)}); err != nil {
+		t.Fatal(err)
+	}
+	close(s.goOn)
+	if err := <-done; signer.CodeOf(err) != signer.CodeDenied {
+		t.Errorf("Sign = %v: a retry was judged by policy 1 after SetPolicy(2, deny) had returned: journal %q", err, p.journal.types())
+	}
+}
+
+// A stop that runs out of time loses the counts.
+func TestAStopThatRunsOutOfTimeTellsDroppedRefusals(t *testing.T) {
+	p := allowed()
+	p.policy.decide = func(q signer.Proposal, _ signer.Facts) signer.Decision {
+		if q.Request.ID == "slow" {
+			return signer.Decision{Verdict: signer.Allow}
+		}
+		return signer.Decision{Verdict: signer.Deny, Reason: "no"}
+	}
+	e := p.engine(t)
+	for i := range 1000 {
+		e.Sign(t.Context(), alice, ask(fmt.Sprint("r", i)))
+	}
+	p.key.block = make(chan struct{})
+	defer close(p.key.block)
+	go e.Sign(context.Background(), alice, ask("slow"))
+	time.Sleep(50 * time.Millisecond)
+	ctx, c := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer c()
+	e.Close(ctx)
+	p.journal.mu.Lock()
+	defer p.journal.mu.Unlock()
+	var told uint64
+	for _, ev := range p.journal.leaves {
+		told += ev.Dropped
+	}
+	if told == 0 {
+		t.Errorf("nothing told of the dropped")
 	}
 }

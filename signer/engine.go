@@ -247,11 +247,14 @@ func (e *Engine) run(ctx context.Context, c Caller, r Request) (Result, error) {
 	case rec.Prior:
 		// Authorised before, and what became of it is unknown: sign the same
 		// message again, if the policy in force would still hear of it.
-		if ok, _ := e.rate.take(c, 0, e.c.Now()); !ok {
+		if !e.rate.pay(c, e.c.Now()) {
 			return Result{}, &Error{Code: CodeOverloaded, Detail: "asked again too often; wait a while"}
 		}
 		if err := e.again(ctx, policy, p, rec); err != nil {
 			return Result{}, e.refuse(ctx, c, r, err)
+		}
+		if e.policy.Load() != box { // replaced while it was judged
+			return e.run(ctx, c, r)
 		}
 	}
 
@@ -449,6 +452,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	case <-done:
 		return e.tellDropped(context.WithoutCancel(ctx))
 	case <-ctx.Done():
-		return fmt.Errorf("stop: requests were still being signed: %w", context.Cause(ctx))
+		err := fmt.Errorf("stop: requests were still being signed: %w", context.Cause(ctx))
+		return errors.Join(err, e.tellDropped(context.WithoutCancel(ctx)))
 	}
 }

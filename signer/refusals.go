@@ -71,6 +71,17 @@ func (r *refusals) take(c Caller, payload int, now time.Time) (record bool, drop
 	return true, dropped
 }
 
+// pay takes a token for what is not a refusal; the count waits for one that is.
+func (r *refusals) pay(c Caller, now time.Time) bool {
+	ok, dropped := r.take(c, 0, now)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if b := r.uids[share(c)]; b != nil {
+		b.dropped += dropped
+	}
+	return ok
+}
+
 // forget makes room: a bucket that is full again and owes no count is as good as
 // none. The lock is held.
 func (r *refusals) forget(now time.Time) {
@@ -157,19 +168,23 @@ func (q *quota) give(c Caller) {
 	}
 }
 
-// tellDropped records the counts that no later refusal told.
+// tellDropped records the counts that no later refusal told. The lock is not held
+// meanwhile, as decisions in the journal's turn wait for it.
 func (e *Engine) tellDropped(ctx context.Context) error {
+	var left []bucket
 	e.rate.mu.Lock()
-	defer e.rate.mu.Unlock()
 	for _, b := range e.rate.uids {
-		if b.dropped == 0 {
-			continue
+		if b.dropped > 0 {
+			left = append(left, *b)
+			b.dropped = 0
 		}
+	}
+	e.rate.mu.Unlock()
+	for _, b := range left {
 		ev := Event{Type: EventMalformed, Caller: &b.who, Code: CodeDenied, Detail: "refusals that were not recorded until the stop", Dropped: b.dropped}
 		if _, err := e.c.Journal.Note(ctx, ev); err != nil {
 			return err
 		}
-		b.dropped = 0
 	}
 	return nil
 }

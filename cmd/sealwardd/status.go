@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"regexp"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -105,11 +106,18 @@ func (d *daemon) limits(k signer.KeyInfo, c *signer.Caller) (out []api.Limit) {
 // verifyPrefix begins the name of the folder that a copy of the journal is in.
 const verifyPrefix = "verify-"
 
+// madeCopy matches the folders that os.MkdirTemp makes with it, and not a journal or
+// a backup that somebody named so.
+var madeCopy = regexp.MustCompile("^" + verifyPrefix + "[0-9]+$")
+
 // removeCopies removes what a daemon that was killed while it verified left behind.
 func (d *daemon) removeCopies() error {
-	left, err := filepath.Glob(filepath.Join(filepath.Dir(d.cfg.Journal.Path), verifyPrefix+"*"))
-	for _, dir := range left {
-		err = errors.Join(err, os.RemoveAll(dir))
+	folder := filepath.Dir(d.cfg.Journal.Path)
+	left, err := os.ReadDir(folder)
+	for _, f := range left {
+		if f.IsDir() && madeCopy.MatchString(f.Name()) {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(folder, f.Name())))
+		}
 	}
 	return err
 }
