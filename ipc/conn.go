@@ -117,10 +117,6 @@ func passing(err error) bool {
 	return false
 }
 
-// noAccount stands for every uid without an account, which have one share between
-// them.
-const noAccount = ^uint32(0)
-
 // admit counts a connection and has it identified.
 func (s *Server) admit(socket string, nc *net.UnixConn) {
 	cred, err := peerCred(nc)
@@ -142,9 +138,9 @@ func (s *Server) admit(socket string, nc *net.UnixConn) {
 			s.refuse(nc, refusalOf(err))
 			return
 		}
-		if caller.User == "" { // one user may have thousands of such uids (subuid(5))
+		if share := caller.Share(); share != at.uid {
 			s.conns.give(at)
-			if at.uid = noAccount; !s.conns.take(at, s.c.Limits.Conns, s.c.Limits.ConnsPerUID) {
+			if at.uid = share; !s.conns.take(at, s.c.Limits.Conns, s.c.Limits.ConnsPerUID) {
 				s.refuse(nc, s.overloaded(at, "connections"))
 				return
 			}

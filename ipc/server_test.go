@@ -122,6 +122,24 @@ func TestTooManyConnectionsAreToldSo(t *testing.T) {
 	}
 }
 
+// One user may have thousands of uids without an account, so those are counted as
+// one.
+func TestUIDsWithoutAccountShareOnePlace(t *testing.T) {
+	stranger := signer.Caller{UID: uint32(os.Geteuid())}
+	s, path := start(t, func(c *Config) {
+		c.Identifier.accounts.ask = func(uint32) (account, error) { return account{}, nil }
+	})
+	open(t, path)
+	eventually(t, "it is counted with the others that have no account", func() bool {
+		s.conns.mu.Lock()
+		defer s.conns.mu.Unlock()
+		return len(s.conns.byPlace) == 1 && s.conns.byPlace[place{"sign", stranger.Share()}] == 1
+	})
+	if stranger.Share() == stranger.UID {
+		t.Errorf("the share of uid %d without an account is its own", stranger.UID)
+	}
+}
+
 func TestOneSocketDoesNotUseUpAnother(t *testing.T) {
 	dir := folder(t)
 	s, path := start(t, func(c *Config) {

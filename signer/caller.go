@@ -27,3 +27,16 @@ type Caller struct {
 // so that a retry after a restart, over another socket or from a new process is
 // still the same caller asking again.
 func (c Caller) ID() string { return "uid:" + strconv.FormatUint(uint64(c.UID), 10) }
+
+// noAccount is the share of every uid without an account.
+const noAccount = ^uint32(0)
+
+// Share is whose part of what is bounded the caller uses up: its uid's, or one that
+// all uids without an account have together, since one user may have thousands of
+// those (subuid(5)).
+func (c Caller) Share() uint32 {
+	if c.User == "" {
+		return noAccount
+	}
+	return c.UID
+}

@@ -20,21 +20,9 @@ const (
 	refusalUIDs    = 1024                  // tracked at once
 )
 
-// noAccount stands for every uid without an account, since one user may have
-// thousands of those (subuid(5)) and is to have one share.
-const noAccount = ^uint32(0)
-
-// share is whose part of what is bounded a caller uses up.
-func share(c Caller) uint32 {
-	if c.User == "" {
-		return noAccount
-	}
-	return c.UID
-}
-
 type refusals struct {
 	mu   sync.Mutex
-	uids map[uint32]*bucket // owned by mu
+	uids map[uint32]*bucket // by [Caller.Share]; owned by mu
 }
 
 type bucket struct {
@@ -52,34 +40,45 @@ func newRefusals() *refusals { return &refusals{uids: map[uint32]*bucket{}} }
 func (r *refusals) take(c Caller, payload int, now time.Time) (record bool, dropped uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	b := r.uids[share(c)]
+	b := r.bucket(c, now)
+	if !b.pay(payload) {
+		return false, 0
+	}
+	dropped, b.dropped = b.dropped, 0
+	return true, dropped
+}
+
+// pay takes a token for what is no refusal, so the count waits for one that is.
+func (r *refusals) pay(c Caller, now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.bucket(c, now).pay(0)
+}
+
+// bucket returns the caller's, refilled. The lock is held.
+func (r *refusals) bucket(c Caller, now time.Time) *bucket {
+	b := r.uids[c.Share()]
 	if b == nil {
 		r.forget(now)
 		b = &bucket{who: c, tokens: refusalBurst, at: now}
-		r.uids[share(c)] = b
+		r.uids[c.Share()] = b
 	}
 	if d := now.Sub(b.at); d > 0 {
 		b.tokens = min(refusalBurst, b.tokens+float64(d)/float64(refusalRefill))
 		b.at = now
 	}
-	if b.tokens < 1 {
-		b.dropped++
-		return false, 0
-	}
-	b.tokens -= float64(1 + payload/refusalPayload)
-	dropped, b.dropped = b.dropped, 0
-	return true, dropped
+	return b
 }
 
-// pay takes a token for what is not a refusal; the count waits for one that is.
-func (r *refusals) pay(c Caller, now time.Time) bool {
-	ok, dropped := r.take(c, 0, now)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if b := r.uids[share(c)]; b != nil {
-		b.dropped += dropped
+// pay takes what a record with so many bytes of payload costs, or counts it as
+// dropped.
+func (b *bucket) pay(payload int) bool {
+	if b.tokens < 1 {
+		b.dropped++
+		return false
 	}
-	return ok
+	b.tokens -= float64(1 + payload/refusalPayload)
+	return true
 }
 
 // forget makes room: a bucket that is full again and owes no count is as good as
@@ -151,20 +150,20 @@ type quota struct {
 func newQuota(all, each int) *quota { return &quota{free: all, each: each, used: map[uint32]int{}} }
 
 func (q *quota) take(c Caller) bool {
-	uid := share(c)
-	if q.free == 0 || q.used[uid] >= q.each {
+	share := c.Share()
+	if q.free == 0 || q.used[share] >= q.each {
 		return false
 	}
 	q.free--
-	q.used[uid]++
+	q.used[share]++
 	return true
 }
 
 func (q *quota) give(c Caller) {
-	uid := share(c)
+	share := c.Share()
 	q.free++
-	if q.used[uid]--; q.used[uid] == 0 {
-		delete(q.used, uid)
+	if q.used[share]--; q.used[share] == 0 {
+		delete(q.used, share)
 	}
 }
 
