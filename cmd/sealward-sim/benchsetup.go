@@ -1,14 +1,6 @@
 package main
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
-	"time"
-
-	"github.com/sealward/sealward/backends/pkcs11"
 	"github.com/sealward/sealward/backends/sim"
 	"github.com/sealward/sealward/signer"
 )
@@ -111,43 +103,10 @@ rule "no standing permissions" {
 `
 
 // benchKeys are the keys of the set-up.
-var benchKeys = []struct {
-	label     string
-	algorithm signer.Algorithm
-}{{"p256", signer.AlgorithmP256}, {"secp256k1", signer.AlgorithmSecp256k1}, {"journal", signer.AlgorithmEd25519}}
+var benchKeys = []keyToMake{{"p256", signer.AlgorithmP256}, {"secp256k1", signer.AlgorithmSecp256k1}, {"journal", signer.AlgorithmEd25519}}
 
-// setUpBench makes the set-up in an empty folder. This process opens the token
-// here and closes it again.
-func setUpBench(dir string) (token *sim.SoftHSMToken, err error) {
-	if token, err = sim.SoftHSM(filepath.Join(dir, "softhsm"), tokenLabel, pin); err != nil {
-		return nil, err
-	}
-	if err := os.Mkdir(filepath.Join(dir, "journal"), 0o700); err != nil {
-		return nil, err
-	}
-	for name, text := range map[string]string{
-		"sealward.hcl": fmt.Sprintf(benchConfig, token.Module, token.URI), "policy.hcl": benchPolicy, "pin": pin + "\n",
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			return nil, err
-		}
-	}
-	if err := token.Use(); err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	t, err := pkcs11.Open(ctx, pkcs11.Config{
-		Name: tokenLabel, Module: token.Module, TokenURI: token.URI, PIN: func() ([]byte, error) { return []byte(pin), nil },
-	})
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, t.Close()) }()
-	for i, k := range benchKeys {
-		if _, err := t.Generate(ctx, k.label, []byte{byte(i + 1)}, k.algorithm); err != nil {
-			return nil, err
-		}
-	}
-	return token, nil
+// setUpBench makes the set-up in an empty folder.
+func setUpBench(dir string) (*sim.SoftHSMToken, error) {
+	token, _, err := makeHost(dir, benchConfig, benchPolicy, benchKeys)
+	return token, err
 }

@@ -149,35 +149,54 @@ func setUp(dir string) (address string, err error) {
 	} else if err != nil {
 		return "", err
 	}
-	if dir, err = filepath.Abs(dir); err != nil {
-		return "", err
-	}
-	token, err := sim.SoftHSM(filepath.Join(dir, "softhsm"), tokenLabel, pin)
+	keys := []keyToMake{{"hot", signer.AlgorithmSecp256k1}, {"journal", signer.AlgorithmEd25519}}
+	_, made, err := makeHost(dir, configText, policyText, keys)
 	if err != nil {
 		return "", err
 	}
-	files := map[string]string{
-		"sealward.hcl": fmt.Sprintf(configText, token.Module, token.URI), "policy.hcl": policyText, "pin": pin + "\n",
+	if err := os.Mkdir(filepath.Join(dir, "examples"), 0o700); err != nil {
+		return "", err
 	}
 	for name, text := range examples {
-		files[filepath.Join("examples", name)] = text
-	}
-	for _, sub := range []string{"examples", "journal"} {
-		if err := os.Mkdir(filepath.Join(dir, sub), 0o700); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, "examples", name), []byte(text), 0o600); err != nil {
 			return "", err
 		}
 	}
-	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			return "", err
-		}
-	}
-	return makeKeys(token)
+	return evm.Address(made["hot"])
 }
 
-func makeKeys(token *sim.SoftHSMToken) (address string, err error) {
+// keyToMake is a key that a token is to make.
+type keyToMake struct {
+	label     string
+	algorithm signer.Algorithm
+}
+
+// makeHost makes a token with keys, a configuration (of a module and a token's URI),
+// a policy, a PIN and a folder for the journal, in a folder that is there. It returns
+// the public keys by label.
+func makeHost(dir, config, policy string, keys []keyToMake) (*sim.SoftHSMToken, map[string]signer.PublicKey, error) {
+	token, err := sim.SoftHSM(filepath.Join(dir, "softhsm"), tokenLabel, pin)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := os.Mkdir(filepath.Join(dir, "journal"), 0o700); err != nil {
+		return nil, nil, err
+	}
+	for name, text := range map[string]string{
+		"sealward.hcl": fmt.Sprintf(config, token.Module, token.URI), "policy.hcl": policy, "pin": pin + "\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			return nil, nil, err
+		}
+	}
+	made, err := makeKeys(token, keys)
+	return token, made, err
+}
+
+// makeKeys opens the token in this process and closes it again.
+func makeKeys(token *sim.SoftHSMToken, keys []keyToMake) (made map[string]signer.PublicKey, err error) {
 	if err := token.Use(); err != nil {
-		return "", err
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
@@ -185,17 +204,18 @@ func makeKeys(token *sim.SoftHSMToken) (address string, err error) {
 		Name: tokenLabel, Module: token.Module, TokenURI: token.URI, PIN: func() ([]byte, error) { return []byte(pin), nil },
 	})
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
-	hot, err := t.Generate(ctx, "hot", []byte{1}, signer.AlgorithmSecp256k1)
-	if err != nil {
-		return "", err
+	made = map[string]signer.PublicKey{}
+	for i, k := range keys {
+		key, err := t.Generate(ctx, k.label, []byte{byte(i + 1)}, k.algorithm)
+		if err != nil {
+			return nil, err
+		}
+		made[k.label] = key.Public()
 	}
-	if _, err := t.Generate(ctx, "journal", []byte{2}, signer.AlgorithmEd25519); err != nil {
-		return "", err
-	}
-	return evm.Address(hot.Public())
+	return made, nil
 }
 
 // daemonCommand is sealwardd on a set-up, not started yet.
@@ -209,6 +229,7 @@ func daemonCommand(bin, dir string) (*exec.Cmd, error) {
 	}
 	cmd := exec.Command(program, "--config", filepath.Join(dir, "sealward.hcl"))
 	cmd.Env = append(os.Environ(), "SOFTHSM2_CONF="+filepath.Join(dir, "softhsm", "softhsm2.conf"))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM} // an interrupted demo leaves no daemon running
 	return cmd, nil
 }
 

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"bytes"
+	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"testing"
+)
+
+// The demonstration is the first thing that a newcomer runs. It checks what it shows,
+// and must leave nothing behind.
+func TestDemo(t *testing.T) {
+	bin, tmp := t.TempDir(), t.TempDir()
+	args := []string{"build", "-o", bin}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "-race" && s.Value == "true" {
+				args = append(args, "-race") // what the other tests compiled is used again
+			}
+		}
+	}
+	if out, err := exec.Command("go", append(args, "../sealwardd", "../sealward")...).CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	t.Setenv("TMPDIR", tmp)
+	t.Setenv("SOFTHSM2_CONF", "") // which the demonstration sets for this process
+	var out bytes.Buffer
+	if err := demo(bin, &out); err != nil {
+		t.Fatalf("demo: %v\n%s", err, out.String())
+	}
+	for _, want := range []string{"SENDS    0.1 ether", "That is our key", "denied: ", "standing token permissions are not allowed", "chmod go-w", `did you mean "counterparty"`, "intact"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the demo does not show %q:\n%s", want, out.String())
+		}
+	}
+	if left, err := filepath.Glob(filepath.Join(tmp, "*")); err != nil || len(left) > 0 {
+		t.Errorf("it leaves %q behind, %v", left, err)
+	}
+	pgrep := exec.Command("pgrep", "-f", filepath.Join(bin, "sealwardd"))
+	pids, err := pgrep.Output()
+	if pgrep.ProcessState == nil {
+		t.Fatalf("pgrep is not installed; run make deps: %v", err)
+	}
+	if code := pgrep.ProcessState.ExitCode(); code != 1 || len(pids) > 0 { // 1: none found
+		t.Errorf("pgrep ends with %d, and finds %q still running", code, pids)
+	}
+}
