@@ -27,15 +27,20 @@ var mayImport = map[string][]string{
 	"signer/trustfile":     {},
 	"signer/intent/evm":    {"signer", "signer/strictjson", "github.com/ethereum/go-ethereum", "github.com/holiman/uint256"},
 	"signer/intent/digest": {"signer"},
+	"signer/intent/admin":  {"signer", "signer/strictjson"},
 	"signer/receipt":       {"signer", "golang.org/x/mod/sumdb"},
 	"signer/journal":       {"signer", "signer/receipt", "github.com/mattn/go-sqlite3", "golang.org/x/mod/sumdb", "golang.org/x/sys/unix"},
 
 	"policy": {"signer", "github.com/hashicorp/hcl/v2", "github.com/zclconf/go-cty", "cel.dev/cel-go", "github.com/agext/levenshtein", "golang.org/x/crypto/sha3", "google.golang.org/protobuf", "google.golang.org/genproto/googleapis/api/expr"},
 
-	"backends":             {"signer"},
+	"backends":             {"signer", "signer/trustfile", "golang.org/x/sys/unix"},
 	"backends/pkcs11":      {"backends", "signer", "github.com/ThalesGroup/crypto11", "github.com/miekg/pkcs11"},
+	"backends/tpm":         {"backends", "signer", "github.com/google/go-tpm", "github.com/decred/dcrd/dcrec/secp256k1/v4"},
+	"backends/piv":         {"backends", "signer", "github.com/go-piv/piv-go/v2"},
+	"backends/worker":      {"backends", "backends/pkcs11", "backends/tpm", "backends/piv"},
 	"backends/backendtest": {"signer", "backends", "signer/scheme", "github.com/decred/dcrd/dcrec/secp256k1/v4"},
-	"backends/sim":         {"backends", "signer", "backends/pkcs11", "github.com/miekg/pkcs11"},
+	"backends/sim":         {"backends", "signer", "backends/pkcs11", "backends/sim/pivcard", "github.com/miekg/pkcs11", "github.com/google/go-tpm", "golang.org/x/sys/unix"},
+	"backends/sim/pivcard": {},
 
 	"ipc":         {"signer", "signer/trustfile", "github.com/coreos/go-systemd/v22", "golang.org/x/sys/unix"},
 	"ipc/console": {"signer"},
@@ -44,8 +49,9 @@ var mayImport = map[string][]string{
 	"ipc/api/sealward/v1":                   {"google.golang.org/protobuf"},
 	"ipc/api/sealward/v1/sealwardv1connect": {"ipc/api/sealward/v1", "connectrpc.com/connect"},
 
-	"cmd/version": {},
-	"cmd/config":  {"signer", "github.com/hashicorp/hcl/v2", "github.com/zclconf/go-cty", "github.com/agext/levenshtein"},
+	"cmd/version":         {},
+	"cmd/sealward-worker": {"cmd/version", "backends/worker"},
+	"cmd/config":          {"signer", "github.com/hashicorp/hcl/v2", "github.com/zclconf/go-cty", "github.com/agext/levenshtein"},
 	"cmd/sealwardd": {
 		"cmd/config", "cmd/version", "signer", "signer/intent/digest", "signer/intent/evm", "signer/journal", "signer/receipt", "signer/scheme", "signer/trustfile",
 		"policy", "backends", "backends/pkcs11", "ipc", "ipc/api", "ipc/api/sealward/v1",

@@ -375,7 +375,7 @@ func (e *Engine) sign(ctx context.Context, k ManagedKey, rec Recorded) Outcome {
 	defer cancel()
 	out := Outcome{Authorization: rec.Leaf}
 	for _, m := range rec.Proposal.Intent.Messages {
-		raw, err := k.Key.Sign(ctx, Authorized{m, true})
+		raw, err := k.Key.Sign(ctx, Authorized{msg: m, ok: true})
 		if err != nil {
 			e.c.Log.Error("a key could not sign", "key", k.Info.Name, "leaf", rec.Leaf, "error", err)
 			return failed(rec.Leaf, CodeUnavailable, fmt.Sprintf("key %q is not available", k.Info.Name), err)

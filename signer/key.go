@@ -92,12 +92,33 @@ const (
 	ProtectionWrapped  Protection = "wrapped"  // sealed to the device, opened for the moment of use
 )
 
+// Origin says where a private key was made.
+type Origin string
+
+// The origins. A key that was once outside its device stays imported for ever.
+const (
+	OriginGenerated Origin = "generated" // in the device, or for it in its worker, as the device or its file attests
+	OriginImported  Origin = "imported"
+	OriginUnknown   Origin = "unknown" // the device does not tell
+)
+
+// Padding says how an RSA key signs. A key has one: signing with two weakens both.
+type Padding string
+
+// The paddings.
+const (
+	PaddingPSS   Padding = "pss"   // RFC 8017, 8.1, with a salt of the hash's length
+	PaddingPKCS1 Padding = "pkcs1" // RFC 8017, 8.2
+)
+
 // KeyInfo is what policy, decoders and people may know of a key.
 type KeyInfo struct {
 	Name        string
 	Public      PublicKey
 	Fingerprint string // of Public
 	Protection  Protection
+	Origin      Origin
+	Padding     Padding  // of an RSA key; empty for others
 	Kinds       []Kind   // the kinds of payload that it signs
 	Chains      []string // CAIP-2; a payload for another chain is refused. Empty: the kind has no chain
 }
@@ -105,12 +126,21 @@ type KeyInfo struct {
 // Scheme says how a message is signed and how the signature is encoded.
 type Scheme string
 
-// The schemes. For ECDSA, [Message].Bytes is the 32-byte prehash and s is in the
-// lower half of the order; for Ed25519 it is the whole message (RFC 8032, 5.1).
+// The schemes. For ECDSA and RSA, [Message].Bytes is the prehash, of the length
+// given here, and for ECDSA s is in the lower half of the order; for Ed25519 it is
+// the whole message (RFC 8032, 5.1). An RSA signature has the length of the modulus.
 const (
-	SchemeSecp256k1 Scheme = "ecdsa-secp256k1-recoverable" // r || s || v, 65 bytes, v is 0 or 1 (SEC 1, 4.1.6)
-	SchemeP256      Scheme = "ecdsa-p256"                  // r || s, 64 bytes
-	SchemeEd25519   Scheme = "ed25519"                     // 64 bytes
+	SchemeSecp256k1   Scheme = "ecdsa-secp256k1-recoverable" // 32; r || s || v, 65 bytes, v is 0 or 1 (SEC 1, 4.1.6)
+	SchemeP256        Scheme = "ecdsa-p256"                  // 32; r || s, 64 bytes
+	SchemeP384        Scheme = "ecdsa-p384"                  // 48; r || s, 96 bytes
+	SchemeP521        Scheme = "ecdsa-p521"                  // 64; r || s, 132 bytes
+	SchemeEd25519     Scheme = "ed25519"                     // 64 bytes
+	SchemePSSSHA256   Scheme = "rsa-pss-sha256"              // 32; RFC 8017, 8.1, salt of 32 bytes, MGF1 with the same hash
+	SchemePSSSHA384   Scheme = "rsa-pss-sha384"              // 48; salt of 48 bytes
+	SchemePSSSHA512   Scheme = "rsa-pss-sha512"              // 64; salt of 64 bytes
+	SchemePKCS1SHA256 Scheme = "rsa-pkcs1-sha256"            // 32; RFC 8017, 8.2
+	SchemePKCS1SHA384 Scheme = "rsa-pkcs1-sha384"            // 48
+	SchemePKCS1SHA512 Scheme = "rsa-pkcs1-sha512"            // 64
 )
 
 // Message is what a key signs.
@@ -123,12 +153,30 @@ type Message struct {
 // Only [Engine] makes one that is not zero, so no code path reaches a key around
 // the pipeline.
 type Authorized struct {
-	msg Message
-	ok  bool
+	msg    Message
+	ok     bool
+	notice func(Notice)
 }
 
 // Message returns the message to sign, or false for the zero Authorized.
 func (a Authorized) Message() (Message, bool) { return a.msg, a.ok }
+
+// Notify tells whoever watches the request what its device waits for. It does not
+// block.
+func (a Authorized) Notify(n Notice) {
+	if a.notice != nil {
+		a.notice(n)
+	}
+}
+
+// Notice says what a device waits for.
+type Notice string
+
+// The notices.
+const (
+	NoticeNone  Notice = ""      // nothing, or nothing any more
+	NoticeTouch Notice = "touch" // somebody has to touch the device now
+)
 
 // Statement is something that Sealward itself says with a key: a closed set, each
 // domain-separated. Only this package makes one that is not zero.
@@ -141,8 +189,8 @@ type Statement struct {
 func (s Statement) Message() (Message, bool) { return s.msg, s.ok }
 
 // Key signs in hardware. Implementations live under backends; they refuse a zero
-// argument, return the device's own encoding (r || s for ECDSA, whatever half s
-// is in), and do not check the signature: a [Verifier] does. An error of theirs is
+// argument, return the device's own encoding (r || s for ECDSA, each of the order's
+// length, whatever half s is in), and do not check the signature: a [Verifier] does. An error of theirs is
 // an [*Error] with code [CodeUnavailable] where trying again later makes sense. One
 // that knows when its device is out of reach has a method Available() error too,
 // which says so without asking the device.

@@ -122,6 +122,8 @@ type keyWire struct {
 	Chains     []string   `json:"chains,omitempty"`
 	Kinds      []Kind     `json:"kinds"`
 	Name       string     `json:"name"`
+	Origin     Origin     `json:"origin,omitempty"`
+	Padding    Padding    `json:"padding,omitempty"`
 	Protection Protection `json:"protection"`
 	Public     string     `json:"public"`
 }
@@ -177,7 +179,7 @@ func (e Event) Canonical() []byte {
 		d := p.Request.Digest()
 		pw, iw := toProposalWire(p), toIntentWire(p.Intent)
 		w.Proposal, w.Intent = &pw, &iw
-		w.Key = &keyWire{p.Key.Public.Algorithm, p.Key.Chains, p.Key.Kinds, p.Key.Name, p.Key.Protection, hex.EncodeToString(p.Key.Public.Bytes)}
+		w.Key = &keyWire{p.Key.Public.Algorithm, p.Key.Chains, p.Key.Kinds, p.Key.Name, p.Key.Origin, p.Key.Padding, p.Key.Protection, hex.EncodeToString(p.Key.Public.Bytes)}
 		w.Claim, w.Payload, w.Request = p.Request.Claim, hex.EncodeToString(p.Request.Payload), hex.EncodeToString(d[:])
 	}
 	if f := e.Facts; f != nil {
@@ -462,7 +464,7 @@ func (r *reader) proposal(w *eventWire) *Proposal {
 			ID: p.RequestID, Key: w.Key.Name, Kind: p.Kind, Payload: r.hex(w.Payload),
 			NotBefore: r.time(p.NotBefore), Expires: r.time(p.Expires), Claim: w.Claim,
 		},
-		Key:     KeyInfo{w.Key.Name, pub, pub.Fingerprint(), w.Key.Protection, w.Key.Kinds, w.Key.Chains},
+		Key:     KeyInfo{w.Key.Name, pub, pub.Fingerprint(), w.Key.Protection, w.Key.Origin, w.Key.Padding, w.Key.Kinds, w.Key.Chains},
 		Intent:  r.intent(*w.Intent),
 		Created: r.time(p.Created), Nonce: r.hash(p.Nonce),
 	}
