@@ -8,6 +8,8 @@ import (
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
+
+	"github.com/sealward/sealward/signer"
 )
 
 // What CEL's types do not catch: a text that is compared with a field whose texts
@@ -28,9 +30,10 @@ type literalChecks map[string]func(literal string) error
 func newLiteralChecks(e Env, as assets) literalChecks {
 	checks := literalChecks{
 		"kind":                         oneOf("kind", kinds()),
-		"key.name":                     oneOf("key", sortedKeys(e.Keys)),
+		"key.name":                     oneOf("key", keyNames(e)),
 		"key.protection":               oneOf("protection", protections()),
 		"key.algorithm":                oneOf("algorithm", algorithms()),
+		"key.origin":                   oneOf("origin", origins()),
 		"caller.socket":                oneOf("socket", e.Sockets),
 		"caller.unit":                  orNone(checkUnit),
 		"sealward.effect.class":        oneOf("class", classes()),
@@ -44,6 +47,9 @@ func newLiteralChecks(e Env, as assets) literalChecks {
 	}
 	for name, check := range attributeFormats {
 		checks["attributes."+name] = check
+	}
+	for _, name := range []string{signer.AttributeKey, signer.AttributeSuccessor} {
+		checks["attributes."+name] = oneOf("key", sortedKeys(e.Keys))
 	}
 	return checks
 }

@@ -37,6 +37,7 @@ var variables = map[string]*types.Type{
 	"key.name":        types.StringType,
 	"key.protection":  types.StringType,
 	"key.algorithm":   types.StringType,
+	"key.origin":      types.StringType,
 	"caller.uid":      types.IntType,
 	"caller.user":     types.StringType,
 	"caller.groups":   types.NewListType(types.StringType),

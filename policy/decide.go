@@ -18,8 +18,12 @@ func (p *Policy) Grants(c signer.Caller, k signer.KeyInfo) bool {
 	return slices.ContainsFunc(p.rules, func(r rule) bool { return r.allow && r.names(c, k.Name) })
 }
 
-// binds reports whether a key is the one that its name stood for at load.
+// binds reports whether a key is the one that its name stood for at load. Sealward
+// itself has no public key.
 func (p *Policy) binds(k signer.KeyInfo) bool {
+	if k.Name == signer.AdminKey {
+		return k.Fingerprint == "" && len(k.Public.Bytes) == 0
+	}
 	fingerprint, ok := p.keys[k.Name]
 	return ok && fingerprint == k.Fingerprint
 }
@@ -78,6 +82,8 @@ func (p *Policy) wellFormed(proposal *signer.Proposal) error {
 		return errors.New("the caller is not identified")
 	case !p.binds(proposal.Key):
 		return fmt.Errorf("key %q is not a key that this policy was loaded with", proposal.Key.Name)
+	case (proposal.Key.Name == signer.AdminKey) != (proposal.Request.Kind == signer.KindAdmin):
+		return fmt.Errorf("a request of kind %q is for key %q and no other, and that for no other kind", signer.KindAdmin, signer.AdminKey)
 	case len(in.Effects) == 0:
 		return errors.New("the intent has no effect: every payload has at least one")
 	}

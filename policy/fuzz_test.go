@@ -18,6 +18,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add(assetsText)
 	f.Add(allow("blind = [\"unknown_call\", \"opaque\"]\nlimit \"l\" {\ncount=3\nwindow=\"1d12h\"\n}"))
 	f.Add(allowWhen("fee.amount + outflow[0].amount <= amount('1.5 eth') ||\n  effects.exists(e, has(e.attributes.contract))"))
+	f.Add(admin("kinds = [\"sealward.admin\"]\nwhen = \"effects.all(e, e.class == 'key_disable' && e.attributes.key in ['hot'])\""))
 	f.Add(denyWhen("caller.uid == 7 && time.getHours('+02:00') > 3"))
 	f.Add("version = 1\nrule \"r\" {\n  when = <<-X\n      true\n\n    && kind != 'digest'\n  X\n  deny = \"a\\\"b\\u00e9$${x}\"\n}\n")
 	f.Add("version=1\nrule r {\nkeys=[\"hot\",]\ncallers=[\"uid:1000\",\"group:sealward\",\"unit:system.slice/payroll.service\"]\nallow=true\n}")
@@ -78,6 +79,9 @@ func proposals(t testing.TB) []signer.Proposal {
 		p.Intent.Effects[0].Class, p.Intent.Complete = c, c == signer.ClassAllowance
 		out = append(out, p)
 	}
+	act := base
+	administers(nil, &act)
+	out = append(out, act)
 	other := base
 	other.Caller = signer.Caller{UID: 1001, User: "alice", Groups: []string{"finance"}, Socket: "sign", Identified: true}
 	other.Key, other.Request.Kind = testKey("treasury", 2), signer.KindEVMMessage

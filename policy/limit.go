@@ -40,10 +40,13 @@ func (r *rule) apply(in *signer.Intent, facts *signer.Facts, book signer.Book) (
 func (r *rule) uncovered(in *signer.Intent, book signer.Book) (refusals []string) {
 	boundless := false
 	message := func(e signer.Effect) bool { return e.Class == signer.ClassMessage }
-	if slices.ContainsFunc(in.Effects, message) && !slices.Contains(r.kinds, in.Kind) {
+	switch named := slices.Contains(r.kinds, in.Kind); {
+	case slices.ContainsFunc(in.Effects, message) && !named:
 		// A signed text can move value where a contract or a service takes it for a
 		// yes (EIP-1271, a Safe's eth_sign), and nothing counts that.
 		refusals = append(refusals, fmt.Sprintf("rule %q limits amounts, and what a message can move has none; name kind %q in its kinds, or in a rule without limits", r.name, in.Kind))
+	case in.Kind == signer.KindAdmin && !named:
+		refusals = append(refusals, fmt.Sprintf("rule %q limits amounts, and what an administrative act leads to has none; name kind %q in its kinds, or in a rule without limits", r.name, in.Kind))
 	}
 	for _, q := range in.Outflow {
 		covered := slices.ContainsFunc(r.limits, func(l limit) bool { return !l.counts() && l.asset.ID == q.Asset })

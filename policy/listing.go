@@ -20,7 +20,7 @@ type Limit struct {
 // that name the caller or, with nil, all.
 func (p *Policy) Limits(key string, c *signer.Caller) (out []Limit) {
 	for _, r := range p.rules {
-		if r.keys != nil && !slices.Contains(r.keys, key) || c != nil && !r.names(*c, key) {
+		if !r.about(key) || c != nil && !r.names(*c, key) {
 			continue
 		}
 		for _, l := range r.limits {

@@ -103,6 +103,8 @@ func bindings(keys map[string]signer.KeyInfo) (map[string]string, error) {
 		k := keys[name]
 		fp := k.Public.Fingerprint()
 		switch other, taken := names[fp]; {
+		case name == signer.AdminKey:
+			return nil, fmt.Errorf("key %q: the name stands for Sealward itself; choose another one", name)
 		case name == "" || k.Name != name:
 			return nil, fmt.Errorf("key %q calls itself %q", name, k.Name)
 		case fp == "" || fp != k.Fingerprint:

@@ -124,7 +124,7 @@ group "treasury" {
 		"a condition that is no bool":           {rule("when = «\"kind\"»"), "the condition gives string"},
 		"a misspelt variable":                   {when("«effcts».all(e, true)"), `nothing is named "effcts"; did you mean "effects"?`},
 		"a misspelt dotted variable":            {when("key.«nmae» == 'hot'"), `nothing is named "key.nmae"; did you mean "key.name"?`},
-		"half a dotted variable":                {when("«key» == 'hot'"), "there are: key.algorithm, key.name, key.protection"},
+		"half a dotted variable":                {when("«key» == 'hot'"), "there are: key.algorithm, key.name, key.origin, key.protection"},
 		"a misspelt field":                      {when("effects.all(e, e.«clas» == 'transfer')"), `no field is named "clas"; did you mean "class"?`},
 		"a misspelt book":                       {when("'x' in addresses.«vendor»"), `did you mean "addresses.vendors"?`},
 		"a misspelt asset":                      {when("fee.asset == assets.«etc»"), `did you mean "assets.eth"?`},

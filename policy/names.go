@@ -14,7 +14,7 @@ import (
 
 // kinds are what a request may be.
 func kinds() []string {
-	return []string{string(signer.KindEVMTransaction), string(signer.KindEVMMessage), string(signer.KindDigest)}
+	return []string{string(signer.KindEVMTransaction), string(signer.KindEVMMessage), string(signer.KindDigest), string(signer.KindAdmin)}
 }
 
 func algorithms() []string {
@@ -27,6 +27,14 @@ func algorithms() []string {
 func protections() []string {
 	return []string{string(signer.ProtectionResident), string(signer.ProtectionWrapped)}
 }
+
+func origins() []string {
+	return []string{string(signer.OriginGenerated), string(signer.OriginImported), string(signer.OriginUnknown)}
+}
+
+// keyNames are what a policy may call a key: those of the configuration, and Sealward
+// itself, which administrative requests name.
+func keyNames(e Env) []string { return append(sortedKeys(e.Keys), signer.AdminKey) }
 
 func severities() []string {
 	return []string{string(signer.SeverityInfo), string(signer.SeverityWarn), string(signer.SeverityDanger)}
@@ -56,6 +64,8 @@ func blindable() []string {
 // warningCodes are the codes of warnings.
 func warningCodes() []string {
 	return []string{
+		"admin_key_imported",
+		"admin_test_exception",
 		"digest_opaque",
 		"evm_contract_creation",
 		"evm_gas_above_cap",
@@ -66,11 +76,13 @@ func warningCodes() []string {
 		"evm_unlimited_allowance",
 		"evm_value_with_token_call",
 		"evm_zero_address",
+		"key_wrapped",
 	}
 }
 
 // attributeFormats say what is wrong with a value that an attribute of an effect
-// is compared with, by the attribute's name.
+// is compared with, by the attribute's name. Which keys there are, newLiteralChecks
+// knows.
 var attributeFormats = map[string]func(string) error{
 	"contract":         checkAccount,
 	"selector":         format(`^0x[0-9a-f]{8}$`, "0x and 8 lower-case hexadecimal digits"),
@@ -78,7 +90,28 @@ var attributeFormats = map[string]func(string) error{
 	"calldata_digest":  format(`^0x[0-9a-f]{64}$`, "0x and 64 lower-case hexadecimal digits"),
 	"init_code_length": format(`^(0|[1-9][0-9]*)$`, "a decimal number"),
 	"init_code_digest": format(`^0x[0-9a-f]{64}$`, "0x and 64 lower-case hexadecimal digits"),
+
+	// Of administrative acts.
+	signer.AttributeKey:                  anyText,
+	signer.AttributeFingerprint:          checkFingerprint,
+	signer.AttributeSuccessor:            anyText,
+	signer.AttributeSuccessorFingerprint: checkFingerprint,
+	signer.AttributeAlgorithm:            oneOf("algorithm", algorithms()),
+	signer.AttributeProtection:           oneOf("protection", protections()),
+	signer.AttributeOrigin:               oneOf("origin", origins()),
+	signer.AttributeReason:               anyText,
+	"name":                               format(`^[a-z0-9][a-z0-9-]{0,62}$`, "a name out of a-z 0-9 -"),
+	"token":                              format(`^[a-z0-9][a-z0-9-]{0,62}$`, "a name out of a-z 0-9 -"),
+	"bits":                               format(`^(2048|3072|4096)$`, "2048, 3072 or 4096"),
+	"blob_digest":                        format(`^0x[0-9a-f]{64}$`, "0x and 64 lower-case hexadecimal digits"),
+	"target_digest":                      format(`^0x[0-9a-f]{64}$`, "0x and 64 lower-case hexadecimal digits"),
+	"test_exception":                     anyText,
 }
+
+var checkFingerprint = format(`^sha256:[0-9a-f]{64}$`, "sha256: and 64 lower-case hexadecimal digits")
+
+// anyText is for what people write, which is never empty.
+var anyText = format(`(?s)^.+$`, "a text")
 
 func format(pattern, want string) func(string) error {
 	re := regexp.MustCompile(pattern)

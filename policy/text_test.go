@@ -159,13 +159,22 @@ func TestSuggestions(t *testing.T) {
 // TestNamesAreThoseOfTheDecoders reads the decoders' source for the codes of
 // warnings and the kinds, so that a new one cannot be forgotten here.
 func TestNamesAreThoseOfTheDecoders(t *testing.T) {
-	codes := constants(t, "../signer/intent", func(name string) bool { return strings.HasPrefix(name, "Warn") })
+	codes := constants(t, "../signer", func(name string) bool { return strings.HasPrefix(name, "Warn") })
 	if want := warningCodes(); !slices.Equal(codes, want) {
 		t.Errorf("decoders have the warnings\n%q\nthe policy knows\n%q", codes, want)
 	}
 	want := slices.Sorted(slices.Values(kinds()))
 	if got := constants(t, "../signer", func(name string) bool { return strings.HasPrefix(name, "Kind") }); !slices.Equal(got, want) {
 		t.Errorf("kinds %q, the policy knows %q", got, want)
+	}
+	known := slices.Sorted(slices.Values(classes()))
+	if got := constants(t, "../signer", func(name string) bool { return strings.HasPrefix(name, "Class") }); !slices.Equal(got, known) {
+		t.Errorf("classes %q, the policy knows %q", got, known)
+	}
+	for _, name := range constants(t, "../signer", func(name string) bool { return strings.HasPrefix(name, "Attribute") }) {
+		if attributeFormats[name] == nil {
+			t.Errorf("the policy does not know the attribute %q", name)
+		}
 	}
 	for _, c := range blindable() {
 		if !slices.Contains(classes(), c) || !unreadable(signer.Class(c), false) {

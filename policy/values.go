@@ -194,6 +194,8 @@ func (in *inputs) ResolveName(name string) (any, bool) {
 		return types.String(p.Key.Protection), true
 	case "key.algorithm":
 		return types.String(p.Key.Public.Algorithm), true
+	case "key.origin":
+		return types.String(p.Key.Origin), true
 	case "caller.uid":
 		return types.Int(p.Caller.UID), true
 	case "caller.user":

@@ -35,7 +35,9 @@ var mayImport = map[string][]string{
 
 	"backends":             {"signer", "signer/trustfile", "golang.org/x/sys/unix"},
 	"backends/pkcs11":      {"backends", "signer", "github.com/ThalesGroup/crypto11", "github.com/miekg/pkcs11"},
-	"backends/tpm":         {"backends", "signer", "github.com/google/go-tpm", "github.com/decred/dcrd/dcrec/secp256k1/v4"},
+	"backends/tpm":         {"backends", "backends/tpm/tss2", "backends/tpm/wrapped", "signer", "github.com/google/go-tpm"},
+	"backends/tpm/tss2":    {"github.com/google/go-tpm"},
+	"backends/tpm/wrapped": {"backends/tpm/tss2", "signer", "github.com/google/go-tpm", "github.com/decred/dcrd/dcrec/secp256k1/v4"},
 	"backends/piv":         {"backends", "signer", "github.com/go-piv/piv-go/v2"},
 	"backends/worker":      {"backends", "backends/pkcs11", "backends/tpm", "backends/piv"},
 	"backends/backendtest": {"signer", "backends", "signer/scheme", "github.com/decred/dcrd/dcrec/secp256k1/v4"},
@@ -54,12 +56,13 @@ var mayImport = map[string][]string{
 	"cmd/config":          {"signer", "github.com/hashicorp/hcl/v2", "github.com/zclconf/go-cty", "github.com/agext/levenshtein"},
 	"cmd/sealwardd": {
 		"cmd/config", "cmd/version", "signer", "signer/intent/digest", "signer/intent/evm", "signer/journal", "signer/receipt", "signer/scheme", "signer/trustfile",
-		"policy", "backends", "backends/pkcs11", "ipc", "ipc/api", "ipc/api/sealward/v1",
+		"signer/intent/admin", "policy", "backends", "ipc", "ipc/api", "ipc/api/sealward/v1",
 		"github.com/coreos/go-systemd/v22", "github.com/prometheus/client_golang", "golang.org/x/sys/unix", "google.golang.org/protobuf",
 	},
 	"cmd/sealward": {
 		"cmd/config", "cmd/version", "signer", "signer/intent/digest", "signer/intent/evm", "signer/journal", "signer/receipt", "signer/scheme",
-		"policy", "ipc/api", "ipc/api/sealward/v1", "ipc/console", "github.com/spf13/cobra", "google.golang.org/protobuf",
+		"signer/intent/admin", "signer/trustfile", "backends", "backends/tpm/wrapped", "policy", "ipc/api", "ipc/api/sealward/v1", "ipc/console", "github.com/spf13/cobra", "google.golang.org/protobuf",
+		"golang.org/x/sys/unix", "golang.org/x/term",
 	},
 	"cmd/sealward-sim": {
 		"cmd/config", "signer", "signer/intent/evm", "backends/sim", "backends/pkcs11", "ipc/api", "ipc/api/sealward/v1", "golang.org/x/sys/unix",

@@ -17,9 +17,14 @@ import (
 
 func engineWith(t *testing.T, p *parts, j signer.Journal, info signer.KeyInfo) *signer.Engine {
 	t.Helper()
+	return engineOf(t, p, j, info, map[signer.Kind]signer.Decoder{signer.KindEVMMessage: p.decoder})
+}
+
+func engineOf(t *testing.T, p *parts, j signer.Journal, info signer.KeyInfo, decoders map[signer.Kind]signer.Decoder) *signer.Engine {
+	t.Helper()
 	e, err := signer.New(signer.Config{
 		Instance: "test", Keys: []signer.ManagedKey{{Info: info, Key: p.key}},
-		Decoders: map[signer.Kind]signer.Decoder{signer.KindEVMMessage: p.decoder},
+		Decoders: decoders,
 		Policy:   p.policy, Journal: j, Verifier: p.verifier,
 		Now: func() time.Time { return p.now }, Rand: rand.Reader, Log: slog.New(slog.DiscardHandler),
 	})

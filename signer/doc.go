@@ -11,6 +11,10 @@
 // [Authorized] or a [Statement], both have unexported fields, and only this
 // package makes non-zero ones.
 //
+// An administrative request, such as to disable a key, goes the same way up to the
+// record, and ends at an act: of the engine itself, or of an [Administrator], which
+// does an [Act] that only this package makes.
+//
 // # What we defend against
 //
 //   - A caller that lies about what it is asking for. The bytes that get signed
@@ -19,6 +23,8 @@
 //     No durable record, no signature.
 //   - A caller that asks twice, at once or after a crash: it gets one answer, and
 //     what it was granted is counted once.
+//   - A key that was disabled. It signs nothing from the moment on at which that is on
+//     record, whatever was authorised before, under whatever name, after any restart.
 //   - A device that returns something else than the signature that was asked for.
 //     What does not verify is not released.
 //

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/big"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -30,8 +29,8 @@ func (k ManagedKey) ready() error {
 	return k.available()
 }
 
-// Config is what an [Engine] is made of. Every field must be set but MaxRequests
-// and SignTimeout, which have defaults.
+// Config is what an [Engine] is made of. Every field must be set but Administrator,
+// MaxRequests and the timeouts, which have defaults.
 type Config struct {
 	Instance string // of the journal
 	Keys     []ManagedKey
@@ -42,11 +41,17 @@ type Config struct {
 	Now      func() time.Time
 	Rand     io.Reader // of nonces; crypto/rand outside tests
 	Log      *slog.Logger
+	// Administrator does what the engine cannot do itself for an administrative
+	// request; without one, such requests are refused.
+	Administrator Administrator
 	// MaxRequests bounds how many requests are in the pipeline at once, 256 by
 	// default; one account may have a quarter of them.
 	MaxRequests int
 	// SignTimeout bounds the wait for a device, 30 s by default.
 	SignTimeout time.Duration
+	// ActTimeout bounds an administrative act, 5 min by default: a card takes its time
+	// to make a large key.
+	ActTimeout time.Duration
 }
 
 // Engine is the pipeline. It is safe for concurrent use.
@@ -56,11 +61,13 @@ type Engine struct {
 	policy atomic.Pointer[policyBox]
 	quota  *quota
 	rate   *refusals
+	off    *switches
 
-	mu      sync.Mutex
-	closed  bool                // owned by mu
-	running map[runKey]*running // owned by mu
-	wg      sync.WaitGroup      // one per element of running
+	mu       sync.Mutex
+	closed   bool                // owned by mu
+	running  map[runKey]*running // owned by mu
+	watchers map[runKey]*watched // owned by mu
+	wg       sync.WaitGroup      // one per element of running
 }
 
 type policyBox struct{ Policy }
@@ -72,16 +79,17 @@ type runKey struct{ caller, id string }
 // and err and then closes done.
 type running struct {
 	digest [32]byte
+	notice Notice // owned by the engine's mu
 	done   chan struct{}
 	result Result
 	err    error
 }
 
-// Result is what a caller gets for a request that was signed.
+// Result is what a caller gets for a request that was signed, or an act that was done.
 type Result struct {
 	RequestID   string
 	Signatures  [][]byte // one per message, in their scheme's encoding
-	Artifact    []byte   // e.g. the raw signed transaction; nil where the kind has none
+	Artifact    []byte   // e.g. the raw signed transaction, the result of an act; nil where the kind has none
 	Intent      Intent
 	Key         KeyInfo
 	Leaf        uint64 // of the authorisation
@@ -100,15 +108,28 @@ func New(c Config) (*Engine, error) {
 	if c.SignTimeout == 0 {
 		c.SignTimeout = 30 * time.Second
 	}
+	if c.ActTimeout == 0 {
+		c.ActTimeout = 5 * time.Minute
+	}
 	e := &Engine{
-		c: c, keys: map[string]ManagedKey{}, running: map[runKey]*running{},
-		quota: newQuota(c.MaxRequests, max(1, c.MaxRequests/4)), rate: newRefusals(),
+		c: c, keys: map[string]ManagedKey{}, running: map[runKey]*running{}, watchers: map[runKey]*watched{},
+		quota: newQuota(c.MaxRequests, max(1, c.MaxRequests/4)), rate: newRefusals(), off: newSwitches(),
 	}
 	byKey := map[string]string{}
 	for _, k := range c.Keys {
 		if err := e.addKey(k, byKey); err != nil {
 			return nil, fmt.Errorf("key %q: %w", k.Info.Name, err)
 		}
+	}
+	if c.Decoders[KindAdmin] != nil {
+		e.keys[AdminKey] = adminKey()
+	}
+	acts, err := c.Journal.Acts(context.Background())
+	if err != nil {
+		return nil, fmt.Errorf("engine: read which keys are disabled: %w", err)
+	}
+	for _, rec := range acts {
+		e.off.learn(rec)
 	}
 	e.policy.Store(&policyBox{c.Policy})
 	return e, nil
@@ -118,6 +139,8 @@ func (e *Engine) addKey(k ManagedKey, byKey map[string]string) error {
 	pub := k.Key.Public()
 	print := pub.Fingerprint()
 	switch other := byKey[print]; {
+	case k.Info.Name == AdminKey || slices.Contains(k.Info.Kinds, KindAdmin):
+		return fmt.Errorf("the name %q and the kind %q stand for Sealward itself; use others", AdminKey, KindAdmin)
 	case print == "":
 		return fmt.Errorf("algorithm %q is not supported", pub.Algorithm)
 	case k.Info.Fingerprint != print || k.Info.Protection != k.Key.Protection():
@@ -191,6 +214,7 @@ func (e *Engine) start(ctx context.Context, c Caller, r Request) (*running, erro
 	}
 	run := &running{digest: digest, done: make(chan struct{})}
 	e.running[key] = run
+	e.tell(key)
 	e.wg.Add(1)
 	go func() {
 		defer e.wg.Done()
@@ -201,6 +225,7 @@ func (e *Engine) start(ctx context.Context, c Caller, r Request) (*running, erro
 			}
 			e.mu.Lock()
 			delete(e.running, key)
+			e.tell(key)
 			e.quota.give(c)
 			e.mu.Unlock()
 			close(run.done)
@@ -215,7 +240,7 @@ func (e *Engine) run(ctx context.Context, c Caller, r Request) (Result, error) {
 	box := e.policy.Load()
 	policy := box.Policy
 	p, key, decoder, err := e.propose(policy, c, r)
-	if err == nil {
+	if err == nil && e.off.refusal(p) == "" {
 		err = key.ready() // else callers who try again would use up its limits
 	}
 	if err != nil {
@@ -225,13 +250,7 @@ func (e *Engine) run(ctx context.Context, c Caller, r Request) (Result, error) {
 		return Result{}, e.refuse(ctx, c, r, err)
 	}
 
-	replaced := false
-	rec, err := e.c.Journal.Record(ctx, p, policy.Windows(), func(f Facts) Decision {
-		if replaced = e.policy.Load() != box; replaced {
-			return Decision{Unrecorded: true}
-		}
-		return e.limitRefusals(c, len(r.Payload), decide(policy, p, f))
-	})
+	rec, replaced, err := e.record(ctx, box, p)
 	if err != nil {
 		return Result{}, unavailable("the request cannot be recorded, so it is not signed", err)
 	}
@@ -242,11 +261,12 @@ func (e *Engine) run(ctx context.Context, c Caller, r Request) (Result, error) {
 		return Result{}, e.refuse(ctx, c, r, conflict(r.ID))
 	case rec.Decision.Verdict != Allow:
 		return Result{}, denied(rec)
-	case rec.Outcome != nil && rec.Outcome.Signatures != nil:
+	case rec.Done():
 		return e.result(decoder, rec)
 	case rec.Prior:
 		// Authorised before, and what became of it is unknown: sign the same
-		// message again, if the policy in force would still hear of it.
+		// message, or do the same act, again, if the policy in force would still hear
+		// of it.
 		if !e.rate.pay(c, e.c.Now()) {
 			return Result{}, &Error{Code: CodeOverloaded, Detail: "asked again too often; wait a while"}
 		}
@@ -258,11 +278,12 @@ func (e *Engine) run(ctx context.Context, c Caller, r Request) (Result, error) {
 		}
 	}
 
-	outcome := e.sign(ctx, key, rec)
+	outcome := e.perform(ctx, key, rec)
 	if outcome.Leaf, err = e.c.Journal.Finish(ctx, outcome); err != nil {
-		return Result{}, unavailable("the signature cannot be recorded, so it is not released; ask again with the same id", err)
+		return Result{}, unavailable("the outcome cannot be recorded, so it is not released; ask again with the same id", err)
 	}
 	rec.Outcome = &outcome
+	e.off.learn(rec)
 	if outcome.Code != "" {
 		return Result{}, &Error{Code: outcome.Code, Detail: outcome.Detail}
 	}
@@ -285,8 +306,12 @@ func (e *Engine) propose(policy Policy, c Caller, r Request) (Proposal, ManagedK
 	if err != nil {
 		return none(err)
 	}
-	if len(intent.Effects) == 0 || len(intent.Messages) == 0 || intent.Kind != r.Kind {
+	acts := r.Kind == KindAdmin
+	if len(intent.Effects) == 0 || acts && len(intent.Effects) > 1 || acts != (len(intent.Messages) == 0) || intent.Kind != r.Kind {
 		return none(&Error{Code: CodeInternal, Detail: fmt.Sprintf("the decoder for kind %q returned no effect or message", r.Kind)})
+	}
+	if err := e.complete(&intent, key.Info); err != nil {
+		return none(err)
 	}
 	p := Proposal{
 		Instance: e.c.Instance, Caller: c, Request: r, Key: key.Info, Intent: intent,
@@ -298,10 +323,13 @@ func (e *Engine) propose(policy Policy, c Caller, r Request) (Proposal, ManagedK
 	return p, key, decoder, nil
 }
 
-// decide asks the policy, after the request's own validity. Expiry is judged by
-// the later clock and not-before by the earlier, so that neither of the two can
-// be set to widen it.
-func decide(policy Policy, p Proposal, f Facts) Decision {
+// decide asks the policy, after what no policy can change: whether the key is
+// disabled, and the request's own validity. Expiry is judged by the later clock and
+// not-before by the earlier, so that neither of the two can be set to widen it.
+func (e *Engine) decide(policy Policy, p Proposal, f Facts) Decision {
+	if why := e.off.refusal(p); why != "" {
+		return Decision{Reason: why}
+	}
 	early, late := f.Time, f.Wall
 	if late.Before(early) {
 		early, late = late, early
@@ -324,58 +352,18 @@ func decide(policy Policy, p Proposal, f Facts) Decision {
 	return d
 }
 
-// again checks that an earlier authorisation may be signed now: by the policy, the
-// clocks and the spending of now, but for what it reserved itself the first time.
-func (e *Engine) again(ctx context.Context, policy Policy, now Proposal, rec Recorded) error {
-	then := rec.Proposal
-	same := slices.EqualFunc(now.Intent.Messages, then.Intent.Messages, func(a, b Message) bool {
-		return a.Scheme == b.Scheme && string(a.Bytes) == string(b.Bytes)
-	})
-	if !same || now.Key.Fingerprint != then.Key.Fingerprint {
-		return &Error{Code: CodeConflict, Detail: fmt.Sprintf("request %q was authorised for another key or message than its bytes mean today; use a new id", now.Request.ID)}
-	}
-	f, err := e.c.Journal.Facts(ctx, now, policy.Windows())
-	if err != nil {
-		return unavailable("what was spent cannot be read, so it is not signed", err)
-	}
-	if err := withoutOwn(&f, rec); err != nil {
-		return err
-	}
-	if d := decide(policy, now, f); d.Verdict != Allow {
-		return &Error{Code: CodeDenied, Detail: "this request was authorised before, but would be refused now: " + d.Reason}
-	}
-	return nil
-}
-
-// withoutOwn takes what an authorisation reserved out of facts of later. Once that
-// has left a window, signing would spend what nothing counts.
-func withoutOwn(f *Facts, rec Recorded) error {
-	for i, s := range f.Spent {
-		own := new(big.Int)
-		if s.Asset == AssetRequests {
-			own.SetInt64(1)
-		}
-		for _, q := range rec.Proposal.Intent.Outflow {
-			if n, ok := q.Bound(); ok && q.Asset == s.Asset {
-				own = n
-			}
-		}
-		if !rec.Time.After(f.Time.Add(-s.Window)) {
-			return &Error{Code: CodeDenied, Detail: fmt.Sprintf("this request was authorised at %s and is not counted any more in %s; use a new id", formatTime(rec.Time), s.Window)}
-		}
-		f.Spent[i].Amount = new(big.Int).Sub(s.Amount, own)
-	}
-	return nil
-}
-
 // sign asks the device for every message, and holds back all of them unless each
-// verifies.
+// verifies and the key was not disabled meanwhile: a device may have kept it waiting.
 func (e *Engine) sign(ctx context.Context, k ManagedKey, rec Recorded) Outcome {
 	ctx, cancel := context.WithTimeout(ctx, e.c.SignTimeout)
 	defer cancel()
 	out := Outcome{Authorization: rec.Leaf}
+	at := runKey{rec.Proposal.Caller.ID(), rec.Proposal.Request.ID}
 	for _, m := range rec.Proposal.Intent.Messages {
-		raw, err := k.Key.Sign(ctx, Authorized{msg: m, ok: true})
+		if why := e.off.refusal(rec.Proposal); why != "" {
+			return failed(rec.Leaf, CodeDenied, why, nil)
+		}
+		raw, err := k.Key.Sign(ctx, Authorized{msg: m, ok: true, notice: func(n Notice) { e.notice(at, n) }})
 		if err != nil {
 			e.c.Log.Error("a key could not sign", "key", k.Info.Name, "leaf", rec.Leaf, "error", err)
 			return failed(rec.Leaf, CodeUnavailable, fmt.Sprintf("key %q is not available", k.Info.Name), err)
@@ -386,6 +374,9 @@ func (e *Engine) sign(ctx context.Context, k ManagedKey, rec Recorded) Outcome {
 			return failed(rec.Leaf, CodeInternal, fmt.Sprintf("key %q returned a signature that does not verify; nothing is released", k.Info.Name), nil)
 		}
 		out.Signatures = append(out.Signatures, sig)
+	}
+	if why := e.off.refusal(rec.Proposal); why != "" {
+		return failed(rec.Leaf, CodeDenied, "what was signed is not released: "+why, nil)
 	}
 	return out
 }
@@ -401,9 +392,12 @@ func failed(leaf uint64, code Code, detail string, err error) Outcome {
 // repeated one are made the same way.
 func (e *Engine) result(d Decoder, rec Recorded) (Result, error) {
 	p := rec.Proposal
-	artifact, err := d.Assemble(p.Request.Payload, p.Key, rec.Outcome.Signatures)
-	if err != nil {
-		return Result{}, &Error{Code: CodeInternal, Detail: "the signature was made but cannot be put into its envelope", Err: err}
+	artifact := rec.Outcome.Result
+	if p.Request.Kind != KindAdmin {
+		var err error
+		if artifact, err = d.Assemble(p.Request.Payload, p.Key, rec.Outcome.Signatures); err != nil {
+			return Result{}, &Error{Code: CodeInternal, Detail: "the signature was made but cannot be put into its envelope", Err: err}
+		}
 	}
 	return Result{
 		RequestID: p.Request.ID, Signatures: rec.Outcome.Signatures, Artifact: artifact, Intent: p.Intent, Key: p.Key,
@@ -418,7 +412,7 @@ func (e *Engine) answered(rec Recorded, err error) (Result, error) {
 	switch d := e.c.Decoders[rec.Proposal.Request.Kind]; {
 	case rec.Decision.Verdict != Allow:
 		return Result{}, denied(rec)
-	case rec.Outcome != nil && rec.Outcome.Signatures != nil && d != nil:
+	case rec.Done() && d != nil:
 		return e.result(d, rec)
 	}
 	return Result{}, err

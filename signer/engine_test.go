@@ -1,11 +1,13 @@
 package signer_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"log/slog"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -112,6 +114,9 @@ func (j *journal) Finish(_ context.Context, o signer.Outcome) (uint64, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	e := signer.Event{Type: signer.EventSigned, Outcome: &o}
+	if o.Result != nil {
+		e.Type = signer.EventActed
+	}
 	if o.Code != "" {
 		e.Type = signer.EventFailed
 	}
@@ -141,6 +146,19 @@ func (j *journal) Lookup(_ context.Context, caller, id string) (signer.Recorded,
 		return *r, true, nil
 	}
 	return signer.Recorded{}, false, nil
+}
+
+func (j *journal) Acts(context.Context) ([]signer.Recorded, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	var out []signer.Recorded
+	for _, r := range j.requests {
+		if r.Proposal.Request.Kind == signer.KindAdmin && r.Decision.Verdict == signer.Allow {
+			out = append(out, *r)
+		}
+	}
+	slices.SortFunc(out, func(a, b signer.Recorded) int { return cmp.Compare(a.Leaf, b.Leaf) })
+	return out, nil
 }
 
 func (j *journal) Facts(context.Context, signer.Proposal, []time.Duration) (signer.Facts, error) {

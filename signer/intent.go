@@ -25,7 +25,8 @@ type Intent struct {
 	Fields   []Field
 	Warnings []Warning
 	Digests  []Digest
-	// Messages is what the key signs, computed from the re-encoding.
+	// Messages is what the key signs, computed from the re-encoding. An administrative
+	// request has none.
 	Messages []Message
 }
 
@@ -42,9 +43,37 @@ const (
 	ClassOpaque      Class = "opaque"       // a prehash of we do not know what
 )
 
+// The classes of administrative acts. They move no value, and what they change
+// decides who can.
+const (
+	ClassKeyCreate    Class = "key_create"    // a key is made in a device
+	ClassKeyImport    Class = "key_import"    // a key from elsewhere is put into a device
+	ClassKeyAttest    Class = "key_attest"    // a device proves where a key is
+	ClassKeyDisable   Class = "key_disable"   // a key signs nothing any more
+	ClassKeyEnable    Class = "key_enable"    // a key that was disabled signs again
+	ClassKeyRotate    Class = "key_rotate"    // a key names its successor
+	ClassKeyDuplicate Class = "key_duplicate" // a wrapped key is sealed to another device, too
+)
+
+// The attributes by which the engine knows what an act is about. A decoder sets those
+// that name keys, the engine their fingerprints.
+const (
+	AttributeKey                  = "key"
+	AttributeFingerprint          = "fingerprint"
+	AttributeSuccessor            = "successor"
+	AttributeSuccessorFingerprint = "successor_fingerprint"
+	AttributeAlgorithm            = "algorithm"
+	AttributeProtection           = "protection"
+	AttributeOrigin               = "origin"
+	AttributeReason               = "reason"
+)
+
 // Classes lists every class, for documentation and for checking a policy.
 func Classes() []Class {
-	return []Class{ClassTransfer, ClassAllowance, ClassCreate, ClassUnknownCall, ClassMessage, ClassOpaque}
+	return []Class{
+		ClassTransfer, ClassAllowance, ClassCreate, ClassUnknownCall, ClassMessage, ClassOpaque,
+		ClassKeyCreate, ClassKeyImport, ClassKeyAttest, ClassKeyDisable, ClassKeyEnable, ClassKeyRotate, ClassKeyDuplicate,
+	}
 }
 
 // Effect is one thing that would happen.
@@ -154,6 +183,10 @@ type Warning struct {
 	Severity Severity
 	Text     string
 }
+
+// WarnKeyWrapped is the code of the warning that the engine adds to every intent for
+// a wrapped key.
+const WarnKeyWrapped = "key_wrapped"
 
 // Digest is a named hash that a second device can compare.
 type Digest struct {

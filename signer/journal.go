@@ -30,6 +30,10 @@ type Journal interface {
 
 	// Facts returns what Record would decide on now, and records nothing.
 	Facts(ctx context.Context, p Proposal, windows []time.Duration) (Facts, error)
+
+	// Acts returns every administrative request that was ever authorised, in the order
+	// of their leaves. Which keys are disabled follows from them.
+	Acts(ctx context.Context) ([]Recorded, error)
 }
 
 // Recorded is a request as the journal holds it.
@@ -46,13 +50,17 @@ type Recorded struct {
 	Outcome *Outcome
 }
 
-// Outcome is what became of an authorisation. Only one with a signature is final:
-// after any other, the same request may be signed again.
+// Done reports whether the request has its answer: it was signed, or the act done.
+func (r Recorded) Done() bool { return r.Outcome != nil && r.Outcome.Code == "" }
+
+// Outcome is what became of an authorisation. Only a success is final: after a
+// failure, the same request may be signed again.
 type Outcome struct {
 	Authorization uint64 // its leaf
 	Leaf          uint64 // of the outcome; set by the journal
 	Time          time.Time
 	Signatures    [][]byte // one per message, in their scheme's encoding; none after a failure
+	Result        []byte   // of an administrative act, in JSON, in place of signatures
 	Code          Code     // empty on success
 	Detail        string
 }
@@ -68,7 +76,9 @@ const (
 	EventDenied     EventType = "denied"     // a proposal was refused
 	EventMalformed  EventType = "malformed"  // a request that never became a proposal
 	EventSigned     EventType = "signed"     // an authorisation was signed
-	EventFailed     EventType = "failed"     // an authorisation could not be signed
+	EventActed      EventType = "acted"      // an authorised administrative act was done
+	EventFailed     EventType = "failed"     // an authorisation could not be signed, or the act not done
+	EventDevice     EventType = "device"     // an operator did something to a device, which Detail says
 	EventStopped    EventType = "stopped"    // the daemon stopped in good order
 )
 
@@ -83,7 +93,7 @@ type Event struct {
 	Facts    *Facts
 	Decision *Decision
 
-	Outcome *Outcome // of signed and failed
+	Outcome *Outcome // of signed, acted and failed
 
 	// Of the other types.
 	Caller *Caller

@@ -35,7 +35,7 @@ func (e *Engine) Check(ctx context.Context, c Caller, r Request) (Proposal, Deci
 	if err != nil {
 		return Proposal{}, Decision{}, unavailable("what was spent cannot be read", err)
 	}
-	return p, decide(policy, p, f), nil
+	return p, e.decide(policy, p, f), nil
 }
 
 func (e *Engine) mayLook(c Caller, r Request) error {
@@ -53,7 +53,7 @@ func (e *Engine) Keys(c Caller) []KeyInfo {
 	var out []KeyInfo
 	policy := e.Policy()
 	for _, k := range e.keys {
-		if c.Identified && policy.Grants(c, k.Info) {
+		if c.Identified && k.Key != nil && policy.Grants(c, k.Info) {
 			out = append(out, k.Info)
 		}
 	}
@@ -65,7 +65,9 @@ func (e *Engine) Keys(c Caller) []KeyInfo {
 func (e *Engine) AllKeys() []KeyInfo {
 	var out []KeyInfo
 	for _, k := range e.keys {
-		out = append(out, k.Info)
+		if k.Key != nil {
+			out = append(out, k.Info)
+		}
 	}
 	slices.SortFunc(out, func(a, b KeyInfo) int { return strings.Compare(a.Name, b.Name) })
 	return out
@@ -90,7 +92,7 @@ func (e *Engine) Spent(ctx context.Context, k KeyInfo, asset string, window time
 
 // Lookup returns the state of a request as the journal holds it. caller is the
 // scope of the id, [Caller.ID]. The result is set only for a request that was
-// signed.
+// signed, or an act that was done.
 func (e *Engine) Lookup(ctx context.Context, caller, id string) (Recorded, *Result, error) {
 	rec, ok, err := e.c.Journal.Lookup(ctx, caller, id)
 	if err != nil {
@@ -99,7 +101,7 @@ func (e *Engine) Lookup(ctx context.Context, caller, id string) (Recorded, *Resu
 	if !ok {
 		return Recorded{}, nil, &Error{Code: CodeNotFound, Detail: fmt.Sprintf("no request %q of yours is on record", clip(id))}
 	}
-	if rec.Outcome == nil || rec.Outcome.Signatures == nil {
+	if !rec.Done() {
 		return rec, nil, nil
 	}
 	decoder := e.c.Decoders[rec.Proposal.Request.Kind]

@@ -17,7 +17,14 @@ const (
 	KindEVMTransaction Kind = "evm.transaction"
 	KindEVMMessage     Kind = "evm.message"
 	KindDigest         Kind = "digest"
+	// KindAdmin is an administrative request: it goes the same way as any other, and
+	// ends at the record and an act instead of a signature.
+	KindAdmin Kind = "sealward.admin"
 )
+
+// AdminKey is the key that administrative requests name: Sealward itself. It signs
+// nothing, and no key of the configuration may have its name.
+const AdminKey = "sealward"
 
 // Bounds of a request. What is larger is refused before anything looks at it.
 const (

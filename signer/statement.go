@@ -1,9 +1,7 @@
 package signer
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"strings"
 )
@@ -18,7 +16,6 @@ type CheckpointSigner struct {
 	key      Key
 	verifier Verifier
 	origin   string
-	scheme   Scheme
 }
 
 // NewCheckpointSigner returns the signer of checkpoints for a journal. The key
@@ -26,11 +23,8 @@ type CheckpointSigner struct {
 // to that, by never handing it to an [Engine].
 func NewCheckpointSigner(k Key, v Verifier, instance string) (*CheckpointSigner, error) {
 	s := &CheckpointSigner{key: k, verifier: v, origin: CheckpointOrigin + instance}
-	switch alg := k.Public().Algorithm; alg {
-	case AlgorithmEd25519:
-		s.scheme = SchemeEd25519
-	case AlgorithmP256:
-		s.scheme = SchemeP256
+	switch alg := k.Public().Algorithm; alg { // those of C2SP signed-note
+	case AlgorithmEd25519, AlgorithmP256:
 	default:
 		return nil, fmt.Errorf("journal key: algorithm %q cannot sign checkpoints; use an ed25519 or p256 key", alg)
 	}
@@ -51,10 +45,9 @@ func (s *CheckpointSigner) Sign(ctx context.Context, text []byte) ([]byte, error
 	if len(lines) != 4 || lines[0] != s.origin || lines[3] != "" {
 		return nil, fmt.Errorf("sign checkpoint: the text is not a checkpoint of %s", s.origin)
 	}
-	m := Message{Scheme: s.scheme, Bytes: bytes.Clone(text)}
-	if s.scheme == SchemeP256 {
-		sum := sha256.Sum256(text)
-		m.Bytes = sum[:]
+	m, err := statementMessage(s.key.Public().Algorithm, "", text)
+	if err != nil {
+		return nil, fmt.Errorf("sign checkpoint: %w", err)
 	}
 	raw, err := s.key.SignStatement(ctx, Statement{m, true})
 	if err != nil {

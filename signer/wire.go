@@ -132,6 +132,7 @@ type outcomeWire struct {
 	Authorization uint64   `json:"authorization"`
 	Code          Code     `json:"code,omitempty"`
 	Detail        string   `json:"detail,omitempty"`
+	Result        string   `json:"result,omitempty"`
 	Signatures    []string `json:"signatures,omitempty"`
 }
 
@@ -156,8 +157,24 @@ type eventWire struct {
 	Wall     string        `json:"wall"`
 }
 
-// wireVersion is the version of every format in this file.
-const wireVersion = 1
+// The versions of an event, and that of a proposal. A field that came later makes an
+// event one of version 2, so that what was written before it stays what it was, and a
+// reader that does not know the field says which version it knows.
+const (
+	wireVersion  = 1
+	eventVersion = 2
+)
+
+// version is the first that has every field of an event.
+func (w *eventWire) version() int {
+	switch {
+	case w.Key != nil && (w.Key.Origin != "" || w.Key.Padding != ""),
+		w.Outcome != nil && w.Outcome.Result != "":
+		return 2
+	default:
+		return 1
+	}
+}
 
 // Canonical returns what a proposal commits to, as canonical JSON.
 func (p Proposal) Canonical() []byte { return canonical(toProposalWire(&p)) }
@@ -166,7 +183,7 @@ func (p Proposal) Canonical() []byte { return canonical(toProposalWire(&p)) }
 func (e Event) Canonical() []byte {
 	w := eventWire{
 		Code: e.Code, Detail: e.Detail, Dropped: e.Dropped,
-		Time: formatTime(e.Time), Type: e.Type, Version: wireVersion, Wall: formatTime(e.Wall),
+		Time: formatTime(e.Time), Type: e.Type, Wall: formatTime(e.Wall),
 	}
 	if e.Caller != nil {
 		c := toCallerWire(*e.Caller)
@@ -200,8 +217,9 @@ func (e Event) Canonical() []byte {
 		}
 	}
 	if o := e.Outcome; o != nil {
-		w.Outcome = &outcomeWire{Authorization: o.Authorization, Code: o.Code, Detail: o.Detail, Signatures: hexAll(o.Signatures)}
+		w.Outcome = &outcomeWire{Authorization: o.Authorization, Code: o.Code, Detail: o.Detail, Result: string(o.Result), Signatures: hexAll(o.Signatures)}
 	}
+	w.Version = w.version()
 	return canonical(w)
 }
 
@@ -214,8 +232,8 @@ func ParseEvent(data []byte) (Event, error) {
 	if err := dec.Decode(&w); err != nil {
 		return Event{}, fmt.Errorf("event: %w", err)
 	}
-	if w.Version != wireVersion {
-		return Event{}, fmt.Errorf("event: version %d; this program reads version %d", w.Version, wireVersion)
+	if w.Version < 1 || w.Version > eventVersion {
+		return Event{}, fmt.Errorf("event: version %d; this program reads versions 1 to %d", w.Version, eventVersion)
 	}
 	var r reader
 	e := Event{
@@ -247,6 +265,9 @@ func ParseEvent(data []byte) (Event, error) {
 	}
 	if o := w.Outcome; o != nil {
 		e.Outcome = &Outcome{Authorization: o.Authorization, Code: o.Code, Detail: o.Detail, Signatures: r.hexes(o.Signatures)}
+		if o.Result != "" {
+			e.Outcome.Result = []byte(o.Result)
+		}
 	}
 	if r.err != nil {
 		return Event{}, fmt.Errorf("event: %w", r.err)

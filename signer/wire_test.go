@@ -2,6 +2,7 @@ package signer_test
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"math/big"
 	"slices"
@@ -23,7 +24,7 @@ func everything() signer.Event {
 		Proposal: &signer.Proposal{
 			Instance: "i", Caller: caller, Policy: [32]byte{1}, Decoder: "d/1", Created: noon, Nonce: [32]byte{2},
 			Request: signer.Request{ID: "r", Key: "hot", Kind: "k", Payload: []byte("p"), NotBefore: noon, Expires: noon.Add(time.Hour), Claim: "claim \u2029"},
-			Key:     signer.KeyInfo{Name: "hot", Public: pub, Fingerprint: pub.Fingerprint(), Protection: signer.ProtectionResident, Kinds: []signer.Kind{"k"}, Chains: []string{"eip155:1"}},
+			Key:     signer.KeyInfo{Name: "hot", Public: pub, Fingerprint: pub.Fingerprint(), Protection: signer.ProtectionResident, Origin: signer.OriginGenerated, Padding: signer.PaddingPSS, Kinds: []signer.Kind{"k"}, Chains: []string{"eip155:1"}},
 			Intent: signer.Intent{
 				Kind: "k", Complete: true, Fee: q, Outflow: []signer.Quantity{q, {Kind: signer.QuantityUnknown}},
 				Effects: []signer.Effect{{signer.ClassTransfer, "a", "b", q, noon, map[string]string{"z": "1", "a": "2"}}},
@@ -33,7 +34,7 @@ func everything() signer.Event {
 		},
 		Facts:    &signer.Facts{Time: noon, Wall: noon, Spent: []signer.Spent{{"a", time.Hour, big.NewInt(5), noon}}},
 		Decision: &signer.Decision{Verdict: signer.Allow, Rules: []string{"r"}, Reason: "why", Dropped: 4, Limits: []signer.LimitUse{{"r", "l", "a", time.Hour, big.NewInt(1), big.NewInt(2), big.NewInt(3), noon}}},
-		Outcome:  &signer.Outcome{Authorization: 9, Signatures: [][]byte{{1}}, Code: "x", Detail: "y"},
+		Outcome:  &signer.Outcome{Authorization: 9, Signatures: [][]byte{{1}}, Result: []byte("{\"a\":\"\u2028\\\\n<\"}"), Code: "x", Detail: "y"},
 	}
 }
 
@@ -42,6 +43,7 @@ func TestAnEventSurvivesItsJSON(t *testing.T) {
 		"with everything": everything(),
 		"with nothing":    {Type: signer.EventStarted, Time: noon, Wall: noon},
 		"not UTF-8":       {Type: signer.EventMalformed, Time: noon, Wall: noon, Detail: "a\xff\\ufffd\uFFFD"},
+		"an act":          {Type: signer.EventActed, Time: noon, Wall: noon, Outcome: &signer.Outcome{Authorization: 1, Result: []byte("{}")}},
 		"malformed":       {Type: signer.EventMalformed, Time: noon, Wall: noon, Caller: &alice, Detail: "x", Dropped: 3},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -130,7 +132,10 @@ func TestParseEventRefuses(t *testing.T) {
 	good := string(everything().Canonical())
 	for name, data := range map[string]string{
 		"an unknown field":     strings.Replace(good, `"code":`, `"cod":`, 1),
-		"another version":      strings.Replace(good, `"version":1,"wall"`, `"version":2,"wall"`, 1),
+		"another version":      strings.Replace(good, `"version":2,"wall"`, `"version":3,"wall"`, 1),
+		"no version":           strings.Replace(good, `"version":2,"wall"`, `"version":0,"wall"`, 1),
+		"too early a version":  strings.Replace(good, `"version":2,"wall"`, `"version":1,"wall"`, 1),
+		"too late a version":   `{"time":"2026-11-23T12:00:00Z","type":"started","version":2,"wall":"2026-11-23T12:00:00Z"}`,
 		"white space":          good + " ",
 		"a second value":       good + "{}",
 		"fields out of order":  `{"type":"started","time":"2026-11-23T12:00:00Z","version":1,"wall":"2026-11-23T12:00:00Z"}`,
@@ -145,6 +150,32 @@ func TestParseEventRefuses(t *testing.T) {
 			}
 			if e, err := signer.ParseEvent([]byte(data)); err == nil {
 				t.Errorf("accepted as %+v", e)
+			}
+		})
+	}
+}
+
+// TestEventsOfVersion1ReadAsBefore has what was written before there was version 2.
+func TestEventsOfVersion1ReadAsBefore(t *testing.T) {
+	for name, data := range map[string]string{
+		"started": `{"detail":"config","time":"2026-11-23T12:00:00Z","type":"started","version":1,"wall":"2026-11-23T12:00:00Z"}`,
+		"signed":  `{"outcome":{"authorization":9,"signatures":["01"]},"time":"2026-11-23T12:00:00Z","type":"signed","version":1,"wall":"2026-11-23T12:00:00Z"}`,
+		"a decision": `{"decision":{"reason":"no","verdict":"deny"},"facts":{"time":"2026-11-23T12:00:00Z","wall":"2026-11-23T12:00:00Z"},` +
+			`"intent":{"complete":true,"effects":[{"class":"message","quantity":{"kind":"none"}}],"fee":{"kind":"none"},"kind":"evm.message","messages":[{"bytes":"04","scheme":"ed25519"}]},` +
+			`"key":{"algorithm":"ed25519","kinds":["evm.message"],"name":"hot","protection":"resident","public":"` + strings.Repeat("00", 32) + `"},"payload":"70",` +
+			`"proposal":{"caller":{"gid":2,"pid":3,"socket":"sign","uid":1},"created":"2026-11-23T12:00:00Z","decoder":"d/1","instance":"i","key":"` + (&key{}).Public().Fingerprint() + `","kind":"evm.message",` +
+			`"messages":[{"bytes":"04","scheme":"ed25519"}],"nonce":"` + strings.Repeat("02", 32) + `","payload_sha256":"148de9c5a7a44d19e56cd9ae1a554bf67847afb0c58f6e12fa29ac7ddfca9940","policy":"` + strings.Repeat("01", 32) + `","request_id":"r","version":1},` +
+			`"request_digest":"REQUEST","time":"2026-11-23T12:00:00Z","type":"denied","version":1,"wall":"2026-11-23T12:00:00Z"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			digest := signer.Request{ID: "r", Key: "hot", Kind: "evm.message", Payload: []byte("p")}.Digest()
+			data := strings.Replace(data, "REQUEST", hex.EncodeToString(digest[:]), 1)
+			e, err := signer.ParseEvent([]byte(data))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if again := e.Canonical(); string(again) != data {
+				t.Errorf("became\n%s\nfrom\n%s", again, data)
 			}
 		})
 	}

@@ -232,3 +232,12 @@ func unsafeText(t *testing.T, s string) string {
 	}
 	return b.String()
 }
+
+func TestEveryClassIsShownByNameOfItsOwn(t *testing.T) {
+	for _, class := range signer.Classes() {
+		in := signer.Intent{Kind: "test", Complete: true, Effects: []signer.Effect{{Class: class, Attributes: map[string]string{"key": "hot"}}}}
+		if text := Intent(in, Names{}); strings.Contains(text, "does not know") {
+			t.Errorf("class %q is shown as unknown:\n%s", class, text)
+		}
+	}
+}

@@ -107,17 +107,33 @@ func (p *printer) effect(e signer.Effect) {
 	case signer.ClassOpaque:
 		p.line("SIGNS", "a hash of something unknown: it may do anything")
 	default:
+		if act, ok := acts[e.Class]; ok {
+			p.line(act.word, act.text)
+			break
+		}
 		p.line("DOES", fmt.Sprintf("something that this program does not know: %s", Safe(string(e.Class))))
 		p.more(p.quantity(e.Quantity) + ", " + to)
 	}
+	_, isAct := acts[e.Class]
 	if e.Actor != "" {
 		p.more("from " + p.account(e.Actor) + chainOf(e.Actor))
-	} else if e.Class != signer.ClassMessage && e.Class != signer.ClassOpaque {
+	} else if !isAct && e.Class != signer.ClassMessage && e.Class != signer.ClassOpaque {
 		p.more("from: unknown (no key given)" + chainOf(e.Counterparty))
 	}
 	for _, name := range slices.Sorted(maps.Keys(e.Attributes)) {
 		p.fact(Safe(strings.ReplaceAll(name, "_", " ")), e.Attributes[name])
 	}
+}
+
+// acts are what administrative requests do; whose key it is, the attributes say.
+var acts = map[signer.Class]struct{ word, text string }{
+	signer.ClassKeyCreate:    {"MAKES", "a key in a device"},
+	signer.ClassKeyImport:    {"TAKES IN", "a key that was made elsewhere"},
+	signer.ClassKeyAttest:    {"PROVES", "where a key is"},
+	signer.ClassKeyDisable:   {"DISABLES", "a key: it signs nothing any more until it is enabled again"},
+	signer.ClassKeyEnable:    {"ENABLES", "a key that was disabled"},
+	signer.ClassKeyRotate:    {"SUCCEEDS", "a key by another one, which the first signs"},
+	signer.ClassKeyDuplicate: {"COPIES", "a key to another device"},
 }
 
 // along is what a call or a creation carries beside its unknown effect.

@@ -35,21 +35,23 @@ func (a *audit) content(e receipt.Entry, ev signer.Event) error {
 		if reserved, err = a.decision(n, at, ev); err != nil {
 			return err
 		}
-	case signer.EventSigned, signer.EventFailed:
-		signed := e.Leaf.Type == signer.EventSigned
-		if signed {
+	case signer.EventSigned, signer.EventActed, signer.EventFailed:
+		switch e.Leaf.Type {
+		case signer.EventSigned:
 			a.rep.Signed++
-		} else {
+		case signer.EventActed:
+			a.rep.Acted++
+		default:
 			a.rep.Failed++
 		}
 		if ev.Type == "" {
 			break
 		}
-		if ev.Outcome == nil || (len(ev.Outcome.Signatures) > 0) != signed {
+		if ev.Outcome == nil || outcomeType(*ev.Outcome) != e.Leaf.Type {
 			a.rep.problem(n, at, "it is of type %s, but its body is no such outcome", e.Leaf.Type)
 			break
 		}
-		if err := a.outcome(n, at, *ev.Outcome, signed); err != nil {
+		if err := a.outcome(n, at, *ev.Outcome, e.Leaf.Type); err != nil {
 			return err
 		}
 	case signer.EventMalformed:
@@ -86,7 +88,7 @@ func (a *audit) decision(n int64, at time.Time, ev signer.Event) ([]reservation,
 	if ev.Type != signer.EventAuthorized {
 		return nil, nil
 	}
-	return reserved, nil
+	return reserved, a.authorized(n, at, *p)
 }
 
 // facts checks that what the decision took for spent is what the records before it
@@ -174,8 +176,34 @@ func (a *audit) reserved(n int64, at time.Time, ev signer.Event, want []reservat
 	return nil
 }
 
+// authorized checks that an authorisation is for a key that was not disabled, and
+// that table acts has those of administrative requests.
+func (a *audit) authorized(n int64, at time.Time, p signer.Proposal) error {
+	if p.Request.Kind != signer.KindAdmin {
+		if leaf, off := a.off[p.Key.Fingerprint]; off {
+			a.rep.problem(n, at, "it authorises key %q, which leaf %d had disabled", p.Key.Name, leaf)
+		}
+		return nil
+	}
+	a.acts++
+	if print, off, ok := p.Switches(); ok && off {
+		a.off[print] = n
+	}
+	if a.old {
+		a.rep.problem(n, at, "it is an administrative request, which a journal of schema version 1 cannot hold; the version was changed")
+		return nil
+	}
+	switch count, err := a.d.integer(sqlIsAct, n); {
+	case err != nil:
+		return err
+	case count == 0:
+		a.rep.problem(n, at, "its row is missing from table acts, so a key that it disabled would be enabled")
+	}
+	return nil
+}
+
 // outcome checks an outcome against its authorisation and table outcomes.
-func (a *audit) outcome(n int64, at time.Time, o signer.Outcome, signed bool) error {
+func (a *audit) outcome(n int64, at time.Time, o signer.Outcome, kind signer.EventType) error {
 	if o.Authorization >= uint64(n) {
 		a.rep.problem(n, at, "it is an outcome of leaf %d, which comes later", o.Authorization)
 		return nil
@@ -190,6 +218,18 @@ func (a *audit) outcome(n int64, at time.Time, o signer.Outcome, signed bool) er
 		return nil
 	}
 	p := auth.Proposal
+	signed, done := kind == signer.EventSigned, kind != signer.EventFailed
+	if done && signed == (p.Request.Kind == signer.KindAdmin) {
+		a.rep.problem(n, at, "it is of type %s, but leaf %d authorises a request of kind %q", kind, o.Authorization, p.Request.Kind)
+		return nil
+	}
+	switch print, off, ok := p.Switches(); { // a disable holds from its authorisation on, an enable from here
+	case kind != signer.EventActed || !ok:
+	case off:
+		a.off[print] = n
+	default:
+		delete(a.off, print)
+	}
 	if signed && len(o.Signatures) != len(p.Intent.Messages) {
 		a.rep.problem(n, at, "it has %d signatures for the %d messages of leaf %d", len(o.Signatures), len(p.Intent.Messages), o.Authorization)
 		return nil
@@ -199,12 +239,12 @@ func (a *audit) outcome(n int64, at time.Time, o signer.Outcome, signed bool) er
 			a.rep.problem(n, at, "signature %d does not verify under the key of leaf %d: %v", i+1, o.Authorization, err)
 		}
 	}
-	return a.answer(n, at, o.Authorization, signed)
+	return a.answer(n, at, o.Authorization, done)
 }
 
-// answer checks the row of table outcomes: the first outcome with signatures, or
-// else the last.
-func (a *audit) answer(n int64, at time.Time, authorization uint64, signed bool) error {
+// answer checks the row of table outcomes: the first success, or else the last
+// failure.
+func (a *audit) answer(n int64, at time.Time, authorization uint64, done bool) error {
 	row := make(values, 2)
 	ok, err := a.d.row(sqlGetOutcome, row, int64(authorization))
 	if err != nil {
@@ -215,16 +255,16 @@ func (a *audit) answer(n int64, at time.Time, authorization uint64, signed bool)
 		return nil
 	}
 	leaf, err1 := row.int(0)
-	isSigned, err2 := row.int(1)
+	isDone, err2 := row.int(1)
 	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
 	switch {
-	case leaf == n && (isSigned == 1) == signed:
+	case leaf == n && (isDone == 1) == done:
 		a.answered++
 	case leaf == n,
-		signed && (isSigned == 0 || leaf > n),
-		!signed && isSigned == 0 && leaf < n:
+		done && (isDone == 0 || leaf > n),
+		!done && isDone == 0 && leaf < n:
 		a.rep.problem(n, at, "table outcomes has leaf %d for leaf %d, which is not its answer", leaf, authorization)
 	}
 	return nil

@@ -139,14 +139,18 @@ func (j *Journal) open() (err error) {
 	if err := setDurable(j.db); err != nil {
 		return err
 	}
-	empty, err := checkVersion(j.db)
+	version, err := checkVersion(j.db)
 	if err != nil {
 		return err
 	}
-	if empty {
-		if err := j.create(); err != nil {
-			return err
-		}
+	switch version {
+	case 0:
+		err = j.create()
+	case 1:
+		err = upgrade(j.db)
+	}
+	if err != nil {
+		return err
 	}
 	return j.load()
 }

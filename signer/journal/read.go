@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -63,6 +64,69 @@ func getEntries(d *db, from uint64, limit int) ([]receipt.Entry, error) {
 		}
 		out = append(out, e)
 		size += len(e.Body)
+		if err := c.next(); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// actsPage is how many acts are read in one turn of the writer.
+const actsPage = 64
+
+// Acts implements [signer.Journal].
+func (j *Journal) Acts(ctx context.Context) ([]signer.Recorded, error) {
+	var out []signer.Recorded
+	for from := int64(0); ; {
+		if err := ctx.Err(); err != nil {
+			return nil, context.Cause(ctx)
+		}
+		var page []*stored
+		err := j.do(func(t *turn) error {
+			leaves, err := actsFrom(j.db, from)
+			if err != nil {
+				return err
+			}
+			for _, leaf := range leaves {
+				s, err := t.at(leaf)
+				if err != nil {
+					return err
+				}
+				page = append(page, s)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range page {
+			rec, err := s.recorded()
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, rec)
+		}
+		if len(page) < actsPage {
+			return out, nil
+		}
+		from = int64(page[len(page)-1].decision.Index) + 1
+	}
+}
+
+// actsFrom reads the next leaves of table acts.
+func actsFrom(d *db, from int64) ([]int64, error) {
+	c, err := d.query(sqlActsFrom, 1, from, int64(actsPage))
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
+	var out []int64
+	for c.ok {
+		leaf, err := values(c.row).int(0)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, leaf)
 		if err := c.next(); err != nil {
 			return nil, err
 		}

@@ -51,6 +51,10 @@ func (j *Journal) check(p signer.Proposal) error {
 		return internal("the proposal is for instance %q, this journal is %q", p.Instance, j.instance)
 	case p.Request.ID == "":
 		return internal("the proposal has no request id")
+	case p.Request.Kind == signer.KindAdmin: // of Sealward itself; it counts under the empty fingerprint
+		if p.Key.Name != signer.AdminKey || p.Key.Fingerprint != "" || len(p.Key.Public.Bytes) > 0 {
+			return internal("an administrative request is for key %q", p.Key.Name)
+		}
 	case print == "" || print != p.Key.Fingerprint:
 		return internal("the proposal names key %q by a fingerprint that is not its public key's", p.Key.Name)
 	}
@@ -137,6 +141,11 @@ func (t *turn) record(q question, rec *signer.Recorded, decide func(signer.Facts
 	if event.Type != signer.EventAuthorized {
 		return nil
 	}
+	if p.Request.Kind == signer.KindAdmin {
+		if err := t.j.db.exec(sqlAddAct, int64(rec.Leaf)); err != nil {
+			return err
+		}
+	}
 	for _, r := range reservations(q.outflow) {
 		if err := t.reserve(q.fingerprint, r, rec.Leaf); err != nil {
 			return err
@@ -219,22 +228,19 @@ func (j *Journal) Facts(_ context.Context, p signer.Proposal, windows []time.Dur
 }
 
 // Finish implements [signer.Journal]. Every outcome becomes a leaf. The answer to
-// the request is the first that has signatures, or else the last: after a failure
-// another attempt may succeed, and a signature that was given out stays the answer
-// whatever is recorded later. Recording the same signatures again adds nothing and
-// returns the leaf that has them.
+// the request is the first success, or else the last failure: after a failure another
+// attempt may succeed, and a signature that was given out stays the answer whatever is
+// recorded later. Recording the same success again adds nothing and returns the leaf
+// that has it.
 func (j *Journal) Finish(_ context.Context, o signer.Outcome) (uint64, error) {
-	event := signer.Event{Type: signer.EventFailed, Outcome: &o}
-	signed := len(o.Signatures) > 0
-	if signed {
-		event.Type = signer.EventSigned
+	event := signer.Event{Type: outcomeType(o), Outcome: &o}
+	if event.Type == "" {
+		return 0, internal("an outcome has signatures, a result, or a code")
 	}
-	if signed != (o.Code == "") {
-		return 0, internal("an outcome has either signatures or a code")
-	}
+	done := event.Type != signer.EventFailed
 	var leaf uint64
 	err := j.do(func(t *turn) error {
-		row := make(values, 2)
+		row := make(values, 3)
 		ok, err := j.db.row(sqlAuthorization, row, int64(o.Authorization))
 		if err != nil {
 			return err
@@ -242,19 +248,22 @@ func (j *Journal) Finish(_ context.Context, o signer.Outcome) (uint64, error) {
 		if !ok || row[0] != string(signer.EventAuthorized) {
 			return internal("leaf %d is not an authorisation", o.Authorization)
 		}
+		if act := row[2] == int64(1); done && act != (event.Type == signer.EventActed) {
+			return internal("leaf %d does not authorise what was done", o.Authorization)
+		}
 		var first *receipt.Entry
 		if row[1] != nil {
 			if first, err = t.answer(o.Authorization); err != nil {
 				return err
 			}
 		}
-		answered := first != nil && first.Leaf.Type == signer.EventSigned
-		if answered && signed {
+		answered := first != nil && first.Leaf.Type != signer.EventFailed
+		if answered && done {
 			ev, err := first.Event()
 			if err != nil {
 				return broken("%w", err)
 			}
-			if slices.EqualFunc(ev.Outcome.Signatures, o.Signatures, bytes.Equal) {
+			if slices.EqualFunc(ev.Outcome.Signatures, o.Signatures, bytes.Equal) && bytes.Equal(ev.Outcome.Result, o.Result) {
 				leaf = first.Index
 				return nil
 			}
@@ -262,15 +271,29 @@ func (j *Journal) Finish(_ context.Context, o signer.Outcome) (uint64, error) {
 		if leaf, err = t.leaf(event); err != nil || answered {
 			return err
 		}
-		return j.db.exec(sqlSetOutcome, int64(o.Authorization), int64(leaf), signed)
+		return j.db.exec(sqlSetOutcome, int64(o.Authorization), int64(leaf), done)
 	})
 	return leaf, err
+}
+
+// outcomeType is the type of the leaf for an outcome, empty where it is none.
+func outcomeType(o signer.Outcome) signer.EventType {
+	switch signed, acted := len(o.Signatures) > 0, len(o.Result) > 0; {
+	case o.Code != "" && !signed && !acted:
+		return signer.EventFailed
+	case o.Code == "" && signed && !acted:
+		return signer.EventSigned
+	case o.Code == "" && acted && !signed:
+		return signer.EventActed
+	default:
+		return ""
+	}
 }
 
 // Note implements [signer.Journal].
 func (j *Journal) Note(_ context.Context, e signer.Event) (uint64, error) {
 	switch e.Type {
-	case signer.EventAuthorized, signer.EventDenied, signer.EventSigned, signer.EventFailed:
+	case signer.EventAuthorized, signer.EventDenied, signer.EventSigned, signer.EventActed, signer.EventFailed:
 		return 0, internal("a %s event is recorded by Record or Finish only", e.Type)
 	}
 	if e.Proposal != nil || e.Facts != nil || e.Decision != nil || e.Outcome != nil {
@@ -318,7 +341,13 @@ func (t *turn) find(caller, id string) (*stored, error) {
 	if err != nil {
 		return nil, err
 	}
+	return t.at(leaf)
+}
+
+// at reads the record whose decision is at a leaf.
+func (t *turn) at(leaf int64) (*stored, error) {
 	s := &stored{}
+	var err error
 	if s.decision, err = getEntry(t.j.db, leaf); err != nil {
 		return nil, err
 	}

@@ -24,6 +24,7 @@ type Report struct {
 	Denied      uint64 // proposals refused
 	Malformed   uint64 // requests that never became a proposal
 	Signed      uint64 // outcomes with signatures
+	Acted       uint64 // outcomes of administrative acts that were done
 	Failed      uint64 // outcomes without
 	Unknown     uint64 // authorisations of which no outcome is known
 	Other       uint64 // starts, stops, changes of policy

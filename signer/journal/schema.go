@@ -9,8 +9,10 @@ import (
 // that no other SQLite database is taken for one.
 const applicationID = 0x53574a4c
 
-// schemaVersion is in PRAGMA user_version. A later one is refused by name.
-const schemaVersion = 1
+// schemaVersion is in PRAGMA user_version. A later one is refused by name. Version 1
+// has no table acts: what it cannot hold, a program that knows no other would not
+// heed, so it must not open a later one.
+const schemaVersion = 2
 
 // Integers named time are nanoseconds since 1970. Amounts are decimal text, as
 // they do not fit SQLite's integers.
@@ -47,7 +49,7 @@ CREATE TABLE requests (
 	PRIMARY KEY (caller, id)
 ) STRICT, WITHOUT ROWID;
 
--- The answer to an authorisation: its first signed outcome, or else its last.
+-- The answer to an authorisation: its first success, or else its last failure.
 CREATE TABLE outcomes (
 	authorization INTEGER PRIMARY KEY,
 	leaf          INTEGER NOT NULL,
@@ -69,13 +71,21 @@ CREATE TABLE checkpoints (
 	time INTEGER NOT NULL,
 	note BLOB NOT NULL
 ) STRICT;
+` + schemaActs
+
+// schemaActs is what version 2 added.
+const schemaActs = `
+-- The authorisations of administrative requests.
+CREATE TABLE acts (
+	leaf INTEGER PRIMARY KEY
+) STRICT;
 `
 
 // The statements of the journal in service.
 const (
 	sqlAddLeaf       = `INSERT INTO leaves (leaf, time, type, salt, body) VALUES (?, ?, ?, ?, ?)`
 	sqlGetLeaf       = `SELECT time, type, salt, body FROM leaves WHERE leaf = ?`
-	sqlAuthorization = `SELECT type, outcomes.leaf FROM leaves LEFT JOIN outcomes ON authorization = leaves.leaf WHERE leaves.leaf = ?`
+	sqlAuthorization = `SELECT type, outcomes.leaf, EXISTS (SELECT 1 FROM acts WHERE acts.leaf = leaves.leaf) FROM leaves LEFT JOIN outcomes ON authorization = leaves.leaf WHERE leaves.leaf = ?`
 	sqlLeafTime      = `SELECT time FROM leaves WHERE leaf = ?`
 	sqlLeavesFrom    = `SELECT leaf, time, type, salt, body FROM leaves WHERE leaf >= ? ORDER BY leaf LIMIT ?`
 	sqlLastLeaf      = `SELECT max(leaf) FROM leaves`
@@ -86,6 +96,8 @@ const (
 	sqlGetRequest    = `SELECT leaf FROM requests WHERE caller = ? AND id = ?`
 	sqlSetOutcome    = `INSERT OR REPLACE INTO outcomes (authorization, leaf, signed) VALUES (?, ?, ?)`
 	sqlGetOutcome    = `SELECT leaf, signed FROM outcomes WHERE authorization = ?`
+	sqlAddAct        = `INSERT INTO acts (leaf) VALUES (?)`
+	sqlActsFrom      = `SELECT leaf FROM acts WHERE leaf >= ? ORDER BY leaf LIMIT ?`
 	sqlAddSpend      = `INSERT INTO spends (leaf, asset, key, time, amount) VALUES (?, ?, ?, ?, ?)`
 	sqlSpendsFrom    = `SELECT key, asset, time, amount FROM spends WHERE leaf >= ? AND leaf < ? ORDER BY leaf, asset`
 	sqlAddCheckpoint = `INSERT INTO checkpoints (size, time, note) VALUES (?, ?, ?)`
@@ -100,26 +112,38 @@ const (
 	metaKey      = "key"      // the vkey of the checkpoints; absent until the first
 )
 
-// checkVersion refuses a database that is not a journal of this version. It
-// reports whether the database is empty, so that a journal can be made in it.
-func checkVersion(d *db) (empty bool, err error) {
-	var app, version, objects int64
+// checkVersion refuses a database that is not a journal of a version that this
+// program knows, and returns the version: 0 for an empty database, so that a journal
+// can be made in it.
+func checkVersion(d *db) (version int64, err error) {
+	var app, objects int64
 	for query, v := range map[string]*int64{
 		"PRAGMA application_id": &app, "PRAGMA user_version": &version, "SELECT count(*) FROM sqlite_schema": &objects,
 	} {
 		if *v, err = d.integer(query); err != nil {
-			return false, err
+			return 0, err
 		}
 	}
 	switch {
 	case app == 0 && version == 0 && objects == 0:
-		return true, nil
+		return 0, nil
 	case app != applicationID:
-		return false, errors.New("this is an SQLite database, but not a Sealward journal")
+		return 0, errors.New("this is an SQLite database, but not a Sealward journal")
 	case version > schemaVersion:
-		return false, fmt.Errorf("the journal has schema version %d; this program knows versions up to %d: use the newer program that wrote it", version, schemaVersion)
-	case version < schemaVersion:
-		return false, fmt.Errorf("the journal has schema version %d, which no release ever wrote", version)
+		return 0, fmt.Errorf("the journal has schema version %d; this program knows versions up to %d: use the newer program that wrote it", version, schemaVersion)
+	case version < 1:
+		return 0, fmt.Errorf("the journal has schema version %d, which no release ever wrote", version)
 	}
-	return false, nil
+	return version, nil
+}
+
+// upgrade brings a journal of version 1 up to this one, as one step.
+func upgrade(d *db) error {
+	if err := d.script("BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	if err := d.script(fmt.Sprintf("%s; PRAGMA user_version = %d; COMMIT", schemaActs, schemaVersion)); err != nil {
+		return fmt.Errorf("bring it from schema version 1 to %d: %w", schemaVersion, err)
+	}
+	return nil
 }

@@ -39,6 +39,8 @@ const (
 	sqlAllCheckpoints = `SELECT size, note FROM checkpoints ORDER BY size`
 	sqlCountRequests  = `SELECT count(*) FROM requests`
 	sqlCountOutcomes  = `SELECT count(*) FROM outcomes`
+	sqlCountActs      = `SELECT count(*) FROM acts`
+	sqlIsAct          = `SELECT count(*) FROM acts WHERE leaf = ?`
 )
 
 // Verify reads a journal that no daemon has open, recomputes everything from the
@@ -56,7 +58,7 @@ func Verify(ctx context.Context, c VerifyConfig) (Report, error) {
 	if err != nil {
 		return Report{}, fmt.Errorf("verify journal %s: %w", c.Path, err)
 	}
-	a := &audit{c: c, d: d, spent: newSpends(), roots: map[uint64][]signedRoot{}}
+	a := &audit{c: c, d: d, spent: newSpends(), roots: map[uint64][]signedRoot{}, off: map[string]int64{}}
 	a.rep.Key = c.Trusted.String()
 	err = a.run(ctx)
 	if err = errors.Join(err, d.close(), release()); err != nil {
@@ -90,8 +92,8 @@ func openForReading(path string) (*db, func() error, error) {
 	if err != nil {
 		return nil, nil, errors.Join(err, release())
 	}
-	empty, err := checkVersion(d)
-	if err == nil && empty {
+	version, err := checkVersion(d)
+	if err == nil && version == 0 {
 		err = errors.New("the file is empty; there is no journal in it")
 	}
 	if err != nil {
@@ -118,6 +120,9 @@ type audit struct {
 	spent    *spends
 	roots    map[uint64][]signedRoot // by size
 	answered uint64                  // rows of outcomes that a leaf bears out
+	acts     uint64                  // authorisations of administrative requests
+	off      map[string]int64        // leaves that disabled keys, by fingerprint
+	old      bool                    // it has no table acts
 	cut      bool                    // a leaf is missing or unreadable; the walk ended there
 
 	hashes hashStream
@@ -129,6 +134,11 @@ func (a *audit) run(ctx context.Context) error {
 	if a.rep.Instance, err = meta(a.d, metaInstance); err != nil {
 		return err
 	}
+	version, err := checkVersion(a.d)
+	if err != nil {
+		return err
+	}
+	a.old = version < 2
 	if err := a.collectRoots(); err != nil {
 		return err
 	}
@@ -344,13 +354,18 @@ func (a *audit) leftovers() error {
 	if a.hashes.c.ok || len(a.hashes.rest) > 0 {
 		a.rep.problem(-1, time.Time{}, "the stored tree has more hashes than %d leaves make; the end was cut off", a.rep.Leaves)
 	}
-	for _, t := range []struct {
+	type table struct {
 		query, table string
 		want         uint64
-	}{
+	}
+	tables := []table{
 		{sqlCountRequests, "requests", a.rep.Authorized + a.rep.Denied},
 		{sqlCountOutcomes, "outcomes", a.answered},
-	} {
+	}
+	if !a.old {
+		tables = append(tables, table{sqlCountActs, "acts", a.acts})
+	}
+	for _, t := range tables {
 		n, err := a.d.integer(t.query)
 		if err != nil {
 			return err

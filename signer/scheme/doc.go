@@ -4,7 +4,8 @@
 //
 // # Order of work
 //
-//	lengths -> 0 < r, s < n -> low s -> verify -> encode
+//	lengths -> 0 < r, s < n -> low s -> verify -> encode   (ECDSA)
+//	lengths -> verify                                      (Ed25519, RSA)
 //
 // # What we defend against
 //
@@ -12,7 +13,10 @@
 //     signature that was asked for. A faulty ECDSA signature can give the private
 //     key away, so it is not even shown.
 //   - Malleability: of (r, s) and (r, n-s), which both verify, only the one with
-//     the lower s is ever produced or accepted (SEC 1, 4.1.3; EIP-2).
+//     the lower s is ever produced or accepted, on every curve (SEC 1, 4.1.3; EIP-2).
+//   - Keys that are too weak: RSA has 2048 to 4096 bits and an odd exponent above
+//     65536, and its signatures are exactly as long as the modulus, with a PSS salt
+//     exactly as long as the hash.
 //   - A mix-up of curves, schemes and encodings. Nothing is guessed: the scheme
 //     names the algorithm, and lengths are exact.
 //

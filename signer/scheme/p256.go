@@ -1,8 +1,6 @@
 package scheme
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"errors"
 	"fmt"
 	"math/big"
@@ -10,18 +8,6 @@ import (
 
 	"filippo.io/nistec"
 )
-
-// verifyP256 checks r || s, whose r and s are in range, with the standard library.
-func verifyP256(pub, hash, rs []byte) error {
-	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), pub)
-	if err != nil {
-		return fmt.Errorf("public key: %w", err)
-	}
-	if !ecdsa.Verify(key, hash, new(big.Int).SetBytes(rs[:32]), new(big.Int).SetBytes(rs[32:])) {
-		return errSignature
-	}
-	return nil
-}
 
 // A daemon verifies the same few keys all day, and the multiples of a key that a
 // verification adds up can be computed once. With them a verification costs less
@@ -79,7 +65,7 @@ func digit(k *[32]byte, position int) uint {
 
 // verify is SEC 1, 4.1.4 from step 4 on; r and s are in range.
 func (t *p256Table) verify(hash, rs []byte) error {
-	n := p256Order.n
+	n := curveP256.n
 	r, s := new(big.Int).SetBytes(rs[:32]), new(big.Int).SetBytes(rs[32:])
 	e := new(big.Int).SetBytes(hash) // as long as the order, so it is not cut (step 3)
 	w := s.ModInverse(s, n)
@@ -117,7 +103,7 @@ func (c *p256Tables) verify(pub, hash, rs []byte) error {
 		return fmt.Errorf("public key: %w", err)
 	}
 	if t == nil {
-		return verifyP256(pub, hash, rs)
+		return curveP256.verify(pub, hash, rs)
 	}
 	return t.verify(hash, rs)
 }

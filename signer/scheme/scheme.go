@@ -5,7 +5,6 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
-	"math/big"
 
 	"github.com/sealward/sealward/signer"
 )
@@ -17,68 +16,87 @@ type Verifier struct{ tables p256Tables }
 
 // Finish checks what a device returned for a message under a public key and
 // returns it in the encoding of the message's scheme: for ECDSA raw is r || s of
-// either half, and what comes back has the lower s; for Ed25519 it is unchanged.
+// either half, and what comes back has the lower s; for Ed25519 and RSA it is
+// unchanged.
 func (v *Verifier) Finish(pub signer.PublicKey, m signer.Message, raw []byte) ([]byte, error) {
+	sig, err := v.finish(pub, m, raw)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", m.Scheme, err)
+	}
+	return sig, nil
+}
+
+func (v *Verifier) finish(pub signer.PublicKey, m signer.Message, raw []byte) ([]byte, error) {
 	if err := check(pub, m); err != nil {
 		return nil, err
 	}
-	if len(raw) != 64 {
-		return nil, fmt.Errorf("%s: the device returned %d bytes; want 64", m.Scheme, len(raw))
-	}
-	switch m.Scheme {
-	case signer.SchemeSecp256k1:
-		sig, _, err := secp256k1Order.normalise(raw)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", m.Scheme, err)
+	c, ok := curves[pub.Algorithm]
+	if !ok {
+		if want := plainSize(pub); len(raw) != want {
+			return nil, fmt.Errorf("the device returned %d bytes; want %d", len(raw), want)
 		}
-		return finishSecp256k1(pub.Bytes, m.Bytes, sig)
-	case signer.SchemeP256:
-		sig, _, err := p256Order.normalise(raw)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", m.Scheme, err)
-		}
-		if err := v.tables.verify(pub.Bytes, m.Bytes, sig); err != nil {
-			return nil, fmt.Errorf("%s: %w", m.Scheme, err)
-		}
-		return sig, nil
-	default: // check admits three
-		if err := verifyEd25519(pub.Bytes, m.Bytes, raw); err != nil {
+		if err := verifyPlain(pub, m, raw); err != nil {
 			return nil, err
 		}
 		return bytes.Clone(raw), nil
 	}
+	if len(raw) != 2*c.size {
+		return nil, fmt.Errorf("the device returned %d bytes; want %d", len(raw), 2*c.size)
+	}
+	sig, _, err := c.normalise(raw)
+	switch {
+	case err != nil:
+		return nil, err
+	case pub.Algorithm == signer.AlgorithmSecp256k1:
+		return finishSecp256k1(pub.Bytes, m.Bytes, sig)
+	case pub.Algorithm == signer.AlgorithmP256:
+		err = v.tables.verify(pub.Bytes, m.Bytes, sig)
+	default:
+		err = c.verify(pub.Bytes, m.Bytes, sig)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return sig, nil
 }
 
 // Verify checks a signature in its finished encoding, as [Verifier.Finish] makes
-// it, and keeps nothing. A signature in the upper half of the order is refused.
+// it, and keeps nothing. An ECDSA signature in the upper half of the order is
+// refused.
 func Verify(pub signer.PublicKey, m signer.Message, sig []byte) error {
-	if err := check(pub, m); err != nil {
-		return err
-	}
-	want := 64
-	if m.Scheme == signer.SchemeSecp256k1 {
-		want = 65
-	}
-	if len(sig) != want {
-		return fmt.Errorf("%s: the signature has %d bytes; want %d", m.Scheme, len(sig), want)
-	}
-	if m.Scheme == signer.SchemeEd25519 {
-		return verifyEd25519(pub.Bytes, m.Bytes, sig)
-	}
-	order, verify := p256Order, verifyP256
-	if m.Scheme == signer.SchemeSecp256k1 {
-		order, verify = secp256k1Order, verifySecp256k1
-	}
-	switch _, changed, err := order.normalise(sig[:64]); {
-	case err != nil:
-		return fmt.Errorf("%s: %w", m.Scheme, err)
-	case changed:
-		return fmt.Errorf("%s: s is in the upper half of the order; only the lower is accepted", m.Scheme)
-	}
-	if err := verify(pub.Bytes, m.Bytes, sig); err != nil {
+	if err := verify(pub, m, sig); err != nil {
 		return fmt.Errorf("%s: %w", m.Scheme, err)
 	}
 	return nil
+}
+
+func verify(pub signer.PublicKey, m signer.Message, sig []byte) error {
+	if err := check(pub, m); err != nil {
+		return err
+	}
+	c, ok := curves[pub.Algorithm]
+	want := 2 * c.size
+	switch {
+	case !ok:
+		want = plainSize(pub)
+	case pub.Algorithm == signer.AlgorithmSecp256k1:
+		want++ // the recovery id
+	}
+	if len(sig) != want {
+		return fmt.Errorf("the signature has %d bytes; want %d", len(sig), want)
+	}
+	if !ok {
+		return verifyPlain(pub, m, sig)
+	}
+	switch _, changed, err := c.normalise(sig[:2*c.size]); {
+	case err != nil:
+		return err
+	case changed:
+		return errors.New("s is in the upper half of the order; only the lower is accepted")
+	case pub.Algorithm == signer.AlgorithmSecp256k1:
+		return verifySecp256k1(pub.Bytes, m.Bytes, sig)
+	}
+	return c.verify(pub.Bytes, m.Bytes, sig)
 }
 
 // errSignature says that everything is well formed and yet it does not verify.
@@ -86,67 +104,50 @@ var errSignature = errors.New("the signature does not verify under the public ke
 
 // check refuses what no signature can be checked against.
 func check(pub signer.PublicKey, m signer.Message) error {
-	var algorithm signer.Algorithm
-	size, prehash := 65, true
-	switch m.Scheme {
-	case signer.SchemeSecp256k1:
-		algorithm = signer.AlgorithmSecp256k1
-	case signer.SchemeP256:
-		algorithm = signer.AlgorithmP256
-	case signer.SchemeEd25519:
-		algorithm, size, prehash = signer.AlgorithmEd25519, ed25519.PublicKeySize, false
-	default:
+	f, known := m.Scheme.Facts()
+	switch {
+	case !known:
 		return fmt.Errorf("unknown signature scheme %q", m.Scheme)
+	case pub.Algorithm != f.Algorithm:
+		return fmt.Errorf("the public key is of algorithm %q; want %q", pub.Algorithm, f.Algorithm)
+	case f.Prehash != 0 && len(m.Bytes) != f.Prehash:
+		return fmt.Errorf("the prehash has %d bytes; want %d", len(m.Bytes), f.Prehash)
 	}
-	switch {
-	case pub.Algorithm != algorithm:
-		return fmt.Errorf("%s: the public key is of algorithm %q; want %q", m.Scheme, pub.Algorithm, algorithm)
-	case len(pub.Bytes) != size, prehash && pub.Bytes[0] != 4: // SEC 1, 2.3.3: 04 is uncompressed
-		return fmt.Errorf("%s: the public key has %d bytes that are no %s key; want %d", m.Scheme, len(pub.Bytes), algorithm, size)
-	case prehash && len(m.Bytes) != 32:
-		return fmt.Errorf("%s: the prehash has %d bytes; want 32", m.Scheme, len(m.Bytes))
+	if c, ok := curves[pub.Algorithm]; ok {
+		if len(pub.Bytes) != 1+2*c.size || pub.Bytes[0] != 4 { // SEC 1, 2.3.3: 04 is uncompressed
+			return fmt.Errorf("the public key has %d bytes that are no %s key; want %d", len(pub.Bytes), pub.Algorithm, 1+2*c.size)
+		}
+		return nil
+	}
+	if pub.Algorithm == signer.AlgorithmEd25519 && len(pub.Bytes) != ed25519.PublicKeySize {
+		return fmt.Errorf("the public key has %d bytes that are no %s key; want %d", len(pub.Bytes), pub.Algorithm, ed25519.PublicKeySize)
+	}
+	if pub.Algorithm == signer.AlgorithmRSA {
+		_, err := parseRSA(pub.Bytes)
+		return err
 	}
 	return nil
 }
 
-func verifyEd25519(pub, msg, sig []byte) error {
-	if !ed25519.Verify(pub, msg, sig) {
-		return fmt.Errorf("%s: %w", signer.SchemeEd25519, errSignature)
+// plainSize is the length of a signature that is no pair of numbers; check has
+// accepted the key.
+func plainSize(pub signer.PublicKey) int {
+	if pub.Algorithm != signer.AlgorithmRSA {
+		return ed25519.SignatureSize
+	}
+	key, err := parseRSA(pub.Bytes)
+	if err != nil {
+		return -1 // no signature has this length
+	}
+	return key.Size()
+}
+
+func verifyPlain(pub signer.PublicKey, m signer.Message, sig []byte) error {
+	if pub.Algorithm == signer.AlgorithmRSA {
+		return verifyRSA(pub.Bytes, m, sig)
+	}
+	if !ed25519.Verify(pub.Bytes, m.Bytes, sig) {
+		return errSignature
 	}
 	return nil
-}
-
-// order is the order of a curve's group and its half, rounded down.
-type order struct{ n, half *big.Int }
-
-func newOrder(hex string) order {
-	n, ok := new(big.Int).SetString(hex, 16)
-	if !ok {
-		panic("scheme: the order of a curve is not hexadecimal")
-	}
-	return order{n, new(big.Int).Rsh(n, 1)}
-}
-
-// The orders, SEC 2, 2.4.1 and 2.4.2.
-var (
-	secp256k1Order = newOrder("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141")
-	p256Order      = newOrder("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551")
-)
-
-// normalise returns a copy of r || s with s in the lower half of the order, and
-// whether that changed it.
-func (o order) normalise(raw []byte) (sig []byte, changed bool, err error) {
-	r, s := new(big.Int).SetBytes(raw[:32]), new(big.Int).SetBytes(raw[32:])
-	switch {
-	case r.Sign() == 0 || s.Sign() == 0:
-		return nil, false, errors.New("r or s is zero")
-	case r.Cmp(o.n) >= 0 || s.Cmp(o.n) >= 0:
-		return nil, false, errors.New("r or s is not below the order of the curve")
-	}
-	// One byte of room, so that a recovery id can be appended in place.
-	sig = append(make([]byte, 0, 65), raw...)
-	if changed = s.Cmp(o.half) > 0; changed {
-		s.Sub(o.n, s).FillBytes(sig[32:64])
-	}
-	return sig, changed, nil
 }

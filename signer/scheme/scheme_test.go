@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/sha512"
 	"math/big"
 	"strings"
 	"testing"
@@ -30,8 +31,31 @@ func hash(text string) []byte {
 	return sum[:]
 }
 
-func concat(r, s *big.Int) []byte {
-	return append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...)
+// hashFor hashes a text as a scheme wants it.
+func hashFor(t testing.TB, s signer.Scheme, text []byte) []byte {
+	t.Helper()
+	f, ok := s.Facts()
+	if !ok {
+		t.Fatalf("there is no scheme %q", s)
+	}
+	switch f.Prehash {
+	case 32:
+		sum := sha256.Sum256(text)
+		return sum[:]
+	case 48:
+		sum := sha512.Sum384(text)
+		return sum[:]
+	case 64:
+		sum := sha512.Sum512(text)
+		return sum[:]
+	}
+	return text
+}
+
+func concat(r, s *big.Int) []byte { return concatOf(32, r, s) }
+
+func concatOf(size int, r, s *big.Int) []byte {
+	return append(r.FillBytes(make([]byte, size)), s.FillBytes(make([]byte, size))...)
 }
 
 // signP256 signs with the standard library, whose s is in either half.

@@ -5,8 +5,6 @@ import (
 	"fmt"
 
 	"github.com/ethereum/go-ethereum/crypto/secp256k1"
-
-	"github.com/sealward/sealward/signer"
 )
 
 // finishSecp256k1 appends the recovery id to a low-s r || s. Finding the id is
@@ -28,7 +26,7 @@ func finishSecp256k1(pub, hash, rs []byte) ([]byte, error) {
 			return sig, nil
 		}
 	}
-	return nil, fmt.Errorf("%s: %w", signer.SchemeSecp256k1, errSignature)
+	return nil, errSignature
 }
 
 // verifySecp256k1 checks r || s || id, whose r and s are in range.

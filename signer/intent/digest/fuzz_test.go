@@ -3,6 +3,7 @@ package digest_test
 import (
 	"bytes"
 	"encoding/hex"
+	"strings"
 	"testing"
 
 	"github.com/sealward/sealward/signer"
@@ -15,7 +16,9 @@ func FuzzDigest(f *testing.F) {
 	f.Add(sum[:])
 	f.Add([]byte("0x" + hex.EncodeToString(sum[:])))
 	f.Add([]byte("0x12"))
-	key := keyOf(signer.AlgorithmP256, signer.KindDigest)
+	f.Add(bytes.Repeat([]byte{0x30, 0xfe}, 24))
+	f.Add([]byte("0x" + strings.Repeat("ab", 64)))
+	key := rsaKey(signer.PaddingPSS)
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		in, err := digest.Decoder{}.Decode(payload, key, signer.Book{})
 		if err != nil {

@@ -1,0 +1,155 @@
+package signer
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"unicode/utf8"
+)
+
+// Administrator does the administrative acts that need a device. The engine itself
+// disables and enables keys and has them sign for their successors.
+type Administrator interface {
+	// Act does what was decided and recorded, and returns what came of it as one JSON
+	// value in UTF-8, of at most [MaxResult] bytes. Nothing secret may be in it: it is
+	// recorded, and given to whoever asked.
+	//
+	// After a crash nobody knows whether an act was done, and asking again does it
+	// again, with the same [Act.Leaf]. So an act is idempotent, or it finds what it
+	// left behind the last time and fails with an [*Error] that says so. It refuses
+	// the zero Act.
+	Act(ctx context.Context, a Act) (result []byte, err error)
+}
+
+// MaxResult bounds the result of an administrative act, in bytes.
+const MaxResult = 256 << 10
+
+// Act is proof that an administrative act was decided, approved and durably recorded.
+// Only [Engine] makes one that is not zero.
+type Act struct {
+	effect  Effect
+	payload []byte
+	leaf    uint64
+	ok      bool
+}
+
+// Effect is what was decided on, or false for the zero Act.
+func (a Act) Effect() (Effect, bool) {
+	e := a.effect
+	e.Attributes = maps.Clone(e.Attributes)
+	return e, a.ok
+}
+
+// Payload is what was asked, for its decoder to read once more, or false for the zero
+// Act.
+func (a Act) Payload() ([]byte, bool) { return slices.Clone(a.payload), a.ok }
+
+// Leaf is that of the authorisation. It is the same when an act is done again.
+func (a Act) Leaf() uint64 { return a.leaf }
+
+// adminKey stands for Sealward itself among the keys. It has no public key, so that
+// nothing could be signed with it.
+func adminKey() ManagedKey {
+	return ManagedKey{Info: KeyInfo{Name: AdminKey, Kinds: []Kind{KindAdmin}}}
+}
+
+// complete adds to an intent what its decoder cannot know: which public keys the names
+// in it stand for, and how the key that is to sign is kept.
+func (e *Engine) complete(in *Intent, key KeyInfo) error {
+	if key.Protection == ProtectionWrapped {
+		in.Warnings = append(in.Warnings, Warning{Code: WarnKeyWrapped, Severity: SeverityInfo,
+			Text: "the key is sealed to its device and opened outside of it for the moment of use"})
+	}
+	if in.Kind != KindAdmin {
+		return nil
+	}
+	effect := in.Effects[0]
+	if name := effect.Attributes[AttributeKey]; name != "" {
+		k, err := e.named(name)
+		if err != nil {
+			return err
+		}
+		effect.Attributes[AttributeFingerprint] = k.Info.Fingerprint
+		effect.Attributes[AttributeAlgorithm] = string(k.Info.Public.Algorithm)
+		effect.Attributes[AttributeProtection] = string(k.Info.Protection)
+		if k.Info.Origin != "" {
+			effect.Attributes[AttributeOrigin] = string(k.Info.Origin)
+		}
+	}
+	switch effect.Class {
+	case ClassKeyDisable, ClassKeyEnable:
+		return nil
+	case ClassKeyRotate:
+		return e.checkRotation(effect)
+	}
+	if e.c.Administrator == nil {
+		return invalid("this daemon has nobody to do acts of class %q", effect.Class)
+	}
+	return nil
+}
+
+// named finds the key that an act is about.
+func (e *Engine) named(name string) (ManagedKey, error) {
+	k, ok := e.keys[name]
+	if !ok || k.Key == nil {
+		return ManagedKey{}, invalid("there is no key %q in the configuration", clip(name))
+	}
+	return k, nil
+}
+
+// perform does what was authorised.
+func (e *Engine) perform(ctx context.Context, k ManagedKey, rec Recorded) Outcome {
+	if rec.Proposal.Request.Kind == KindAdmin {
+		return e.act(ctx, rec)
+	}
+	return e.sign(ctx, k, rec)
+}
+
+// act does an administrative act. A key is disabled by its authorisation and enabled
+// by its outcome (see switches), so for these two there is nothing left to do.
+func (e *Engine) act(ctx context.Context, rec Recorded) Outcome {
+	ctx, cancel := context.WithTimeout(ctx, e.c.ActTimeout)
+	defer cancel()
+	effect := rec.Proposal.Intent.Effects[0]
+	var result []byte
+	var err error
+	switch effect.Class {
+	case ClassKeyDisable:
+		result = e.switched(rec, "disabled")
+	case ClassKeyEnable:
+		result = e.switched(rec, "enabled")
+	case ClassKeyRotate:
+		result, err = e.rotate(ctx, rec)
+	default:
+		result, err = e.c.Administrator.Act(ctx, Act{effect: effect, payload: rec.Proposal.Request.Payload, leaf: rec.Leaf, ok: true})
+		if err == nil {
+			err = checkResult(result)
+		}
+	}
+	if err != nil {
+		e.c.Log.Error("an administrative act failed", "class", effect.Class, "leaf", rec.Leaf, "error", err)
+		return failed(rec.Leaf, CodeInternal, fmt.Sprintf("the act (%s) was authorised and failed", effect.Class), err)
+	}
+	return Outcome{Authorization: rec.Leaf, Result: result}
+}
+
+// checkResult refuses what cannot be recorded as it is.
+func checkResult(result []byte) error {
+	if len(result) > MaxResult || !utf8.Valid(result) || !json.Valid(result) {
+		return &Error{Code: CodeInternal, Detail: fmt.Sprintf("its result, of %d bytes, is no JSON or too long to record; it may have been done", len(result))}
+	}
+	return nil
+}
+
+type switchedWire struct {
+	Fingerprint string `json:"fingerprint"`
+	Key         string `json:"key"`
+	State       string `json:"state"`
+}
+
+func (e *Engine) switched(rec Recorded, state string) []byte {
+	a := rec.Proposal.Intent.Effects[0].Attributes
+	return canonical(switchedWire{a[AttributeFingerprint], a[AttributeKey], state})
+}

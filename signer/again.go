@@ -1,0 +1,62 @@
+package signer
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/big"
+	"slices"
+)
+
+// again checks that an earlier authorisation may be signed now: by the policy, the
+// clocks and the spending of now, but for what it reserved itself the first time.
+func (e *Engine) again(ctx context.Context, policy Policy, now Proposal, rec Recorded) error {
+	then := rec.Proposal
+	if !sameMeaning(now, then) {
+		return &Error{Code: CodeConflict, Detail: fmt.Sprintf("request %q was authorised for another key or message than its bytes mean today; use a new id", now.Request.ID)}
+	}
+	f, err := e.c.Journal.Facts(ctx, now, policy.Windows())
+	if err != nil {
+		return unavailable("what was spent cannot be read, so it is not signed", err)
+	}
+	if err := withoutOwn(&f, rec); err != nil {
+		return err
+	}
+	if d := e.decide(policy, now, f); d.Verdict != Allow {
+		return &Error{Code: CodeDenied, Detail: "this request was authorised before, but would be refused now: " + d.Reason}
+	}
+	return nil
+}
+
+// sameMeaning reports whether a request would still sign the same messages with the
+// same key, or do the same to the same keys.
+func sameMeaning(now, then Proposal) bool {
+	messages := slices.EqualFunc(now.Intent.Messages, then.Intent.Messages, func(a, b Message) bool {
+		return a.Scheme == b.Scheme && string(a.Bytes) == string(b.Bytes)
+	})
+	acts := now.Request.Kind != KindAdmin || slices.EqualFunc(now.Intent.Effects, then.Intent.Effects, func(a, b Effect) bool {
+		return a.Class == b.Class && maps.Equal(a.Attributes, b.Attributes)
+	})
+	return messages && acts && now.Key.Fingerprint == then.Key.Fingerprint
+}
+
+// withoutOwn takes what an authorisation reserved out of facts of later. Once that
+// has left a window, signing would spend what nothing counts.
+func withoutOwn(f *Facts, rec Recorded) error {
+	for i, s := range f.Spent {
+		own := new(big.Int)
+		if s.Asset == AssetRequests {
+			own.SetInt64(1)
+		}
+		for _, q := range rec.Proposal.Intent.Outflow {
+			if n, ok := q.Bound(); ok && q.Asset == s.Asset {
+				own = n
+			}
+		}
+		if !rec.Time.After(f.Time.Add(-s.Window)) {
+			return &Error{Code: CodeDenied, Detail: fmt.Sprintf("this request was authorised at %s and is not counted any more in %s; use a new id", formatTime(rec.Time), s.Window)}
+		}
+		f.Spent[i].Amount = new(big.Int).Sub(s.Amount, own)
+	}
+	return nil
+}

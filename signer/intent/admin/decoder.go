@@ -1,0 +1,122 @@
+package admin
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/sealward/sealward/signer"
+)
+
+// The codes of warnings.
+const (
+	WarnKeyImported   = "admin_key_imported"
+	WarnTestException = "admin_test_exception"
+)
+
+// Decoder decodes kind "sealward.admin".
+type Decoder struct{}
+
+var _ signer.Decoder = Decoder{}
+
+// Version implements [signer.Decoder].
+func (Decoder) Version() string { return "sealward.admin/1" }
+
+// Decode implements [signer.Decoder].
+func (d Decoder) Decode(payload []byte, key signer.KeyInfo, book signer.Book) (signer.Intent, error) {
+	if key.Name != signer.AdminKey {
+		return signer.Intent{}, signer.Invalid("administrative request: it is for key %q, not for %q", signer.AdminKey, key.Name)
+	}
+	return d.Preview(payload, book)
+}
+
+// Preview shows an order to people who have no daemon.
+func (Decoder) Preview(payload []byte, _ signer.Book) (signer.Intent, error) {
+	o, err := Parse(payload)
+	if err != nil {
+		return signer.Intent{}, err
+	}
+	in := signer.Intent{
+		Kind: signer.KindAdmin, Complete: true,
+		Effects: []signer.Effect{{Class: acts[o.Act].class, Attributes: o.attributes()}},
+		Fields:  []signer.Field{{Name: "act", Value: o.Act}},
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.Options)) {
+		in.Fields = append(in.Fields, signer.Field{Name: "option " + name, Value: o.Options[name]})
+	}
+	if o.Challenge != "" {
+		in.Fields = append(in.Fields, signer.Field{Name: "challenge", Value: o.Challenge})
+	}
+	for _, b := range []struct{ name, field string }{{"blob", o.Blob}, {"target", o.Target}} {
+		if b.field != "" {
+			size, sum := digest(b.field)
+			in.Fields = append(in.Fields, signer.Field{Name: b.name, Value: fmt.Sprintf("%d bytes", size)})
+			in.Digests = append(in.Digests, signer.Digest{Name: b.name, Value: sum})
+		}
+	}
+	if o.Act == ActImport {
+		in.Warnings = append(in.Warnings, signer.Warning{Code: WarnKeyImported, Severity: signer.SeverityWarn,
+			Text: "the key was made elsewhere, and copies of it may be there"})
+	}
+	if o.TestException != "" {
+		in.Warnings = append(in.Warnings, signer.Warning{Code: WarnTestException, Severity: signer.SeverityDanger,
+			Text: "the target need not prove that it is a genuine device: whoever made it may be able to read the key"})
+	}
+	return in, nil
+}
+
+// Assemble implements [signer.Decoder]. An act has no signatures.
+func (Decoder) Assemble([]byte, signer.KeyInfo, [][]byte) ([]byte, error) {
+	return nil, errors.New("an administrative request has no signatures")
+}
+
+// attributes are what policy can match. Those that are not there are absent.
+func (o *Order) attributes() map[string]string {
+	a := map[string]string{}
+	set := func(name, value string) {
+		if value != "" {
+			a[name] = value
+		}
+	}
+	set(signer.AttributeKey, o.Key)
+	set(signer.AttributeSuccessor, o.Successor)
+	set(signer.AttributeReason, o.Reason)
+	set(signer.AttributeAlgorithm, string(o.Algorithm))
+	set("name", o.Name)
+	set("token", o.Token)
+	set("test_exception", o.TestException)
+	if o.Bits != 0 {
+		set("bits", strconv.Itoa(o.Bits))
+	}
+	for name, field := range map[string]string{"blob_digest": o.Blob, "target_digest": o.Target} {
+		if field != "" {
+			_, sum := digest(field)
+			set(name, "0x"+hex.EncodeToString(sum[:]))
+		}
+	}
+	switch {
+	case o.Act == ActImport:
+		set(signer.AttributeProtection, string(signer.ProtectionWrapped))
+		set(signer.AttributeOrigin, string(signer.OriginImported))
+	case o.Act == ActCreate && o.Wrapped:
+		set(signer.AttributeProtection, string(signer.ProtectionWrapped))
+		set(signer.AttributeOrigin, string(signer.OriginGenerated))
+	case o.Act == ActCreate:
+		set(signer.AttributeProtection, string(signer.ProtectionResident))
+		set(signer.AttributeOrigin, string(signer.OriginGenerated))
+	}
+	return a
+}
+
+// digest is over the bytes that a field stands for; check has read it before.
+func digest(field string) (size int, sum [32]byte) {
+	b, err := Bytes(field)
+	if err != nil {
+		return 0, sum
+	}
+	return len(b), sha256.Sum256(b)
+}
