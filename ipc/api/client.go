@@ -29,6 +29,7 @@ type Client struct {
 	http    *http.Client
 	signer  sealwardv1connect.SignerServiceClient
 	journal sealwardv1connect.JournalServiceClient
+	device  sealwardv1connect.DeviceServiceClient
 }
 
 // Dial returns a client for the daemon that listens at a socket. It does not
@@ -65,6 +66,7 @@ func Dial(socketPath string) *Client {
 		http:    hc,
 		signer:  sealwardv1connect.NewSignerServiceClient(hc, baseURL, opts...),
 		journal: sealwardv1connect.NewJournalServiceClient(hc, baseURL, opts...),
+		device:  sealwardv1connect.NewDeviceServiceClient(hc, baseURL, opts...),
 	}
 }
 
@@ -108,8 +110,53 @@ func (c *Client) Keys(ctx context.Context) ([]*v1.Key, error) {
 	return res.GetKeys(), err
 }
 
-// Key shows one key.
-func (c *Client) Key(ctx context.Context, name string) (*v1.Key, error) {
+// Watch returns the state of a request as soon as it is another than known, which
+// may be empty, or known again when the time is up. caller is as for Request.
+func (c *Client) Watch(ctx context.Context, id, caller, known string) (string, error) {
+	res, err := call(ctx, c, c.signer.WatchRequest, &v1.WatchRequestRequest{Id: id, Caller: caller, Known: known})
+	return res.GetState(), err
+}
+
+// UnlockKey returns the public key of a token's worker, to seal a PIN to with
+// backends.SealPIN. The admin socket serves it.
+func (c *Client) UnlockKey(ctx context.Context, token string) ([]byte, error) {
+	res, err := call(ctx, c, c.device.GetUnlockKey, &v1.GetUnlockKeyRequest{Token: token})
+	return res.GetUnlockKey(), err
+}
+
+// Unlock hands a sealed PIN to a token's worker, and returns how the token is then.
+// The admin socket serves it.
+func (c *Client) Unlock(ctx context.Context, token string, sealed []byte) (*v1.TokenHealth, error) {
+	res, err := call(ctx, c, c.device.Unlock, &v1.UnlockRequest{Token: token, SealedPin: sealed})
+	return res.GetToken(), err
+}
+
+// Retry has a token's credential tried once more. The admin socket serves it.
+func (c *Client) Retry(ctx context.Context, token string) (*v1.TokenHealth, error) {
+	res, err := call(ctx, c, c.device.Retry, &v1.RetryRequest{Token: token})
+	return res.GetToken(), err
+}
+
+// Target returns what a TPM presents itself with. The admin socket serves it.
+func (c *Client) Target(ctx context.Context, token, name string) (*v1.GetTargetResponse, error) {
+	return call(ctx, c, c.device.GetTarget, &v1.GetTargetRequest{Token: token, Name: name})
+}
+
+// PlanReseal tells what the PCR authority of a key has to sign. The admin socket
+// serves it.
+func (c *Client) PlanReseal(ctx context.Context, key string, pcrs map[string]string) (*v1.PlanResealResponse, error) {
+	return call(ctx, c, c.device.PlanReseal, &v1.PlanResealRequest{Key: key, Pcrs: pcrs})
+}
+
+// Reseal returns a key's file with the authority's approval in it. The admin socket
+// serves it.
+func (c *Client) Reseal(ctx context.Context, key string, pcrs map[string]string, signature []byte) (string, error) {
+	res, err := call(ctx, c, c.device.Reseal, &v1.ResealRequest{Key: key, Pcrs: pcrs, Signature: signature})
+	return res.GetKeyFile(), err
+}
+
+// Passport shows one key, with what its device proves of it: on the admin socket.
+func (c *Client) Passport(ctx context.Context, name string) (*v1.GetKeyResponse, error) {
 	res, err := call(ctx, c, c.signer.GetKey, &v1.GetKeyRequest{Name: name})
 	if err != nil {
 		return nil, err
@@ -117,7 +164,13 @@ func (c *Client) Key(ctx context.Context, name string) (*v1.Key, error) {
 	if res.GetKey().GetName() != name {
 		return nil, &Error{Code: codeOfNonsense, Message: fmt.Sprintf("asked for key %q and got %q", name, res.GetKey().GetName())}
 	}
-	return res.GetKey(), nil
+	return res, nil
+}
+
+// Key shows one key.
+func (c *Client) Key(ctx context.Context, name string) (*v1.Key, error) {
+	res, err := c.Passport(ctx, name)
+	return res.GetKey(), err
 }
 
 // Limits tells for each limit what is spent, what is left and when it frees: of

@@ -43,12 +43,12 @@ func request(m *v1.Request) (signer.Request, error) {
 	return r, nil
 }
 
-func waitOf(m *v1.SignRequest) (time.Duration, error) {
-	if m.GetWait() == nil {
+func waitOf(wait *durationpb.Duration) (time.Duration, error) {
+	if wait == nil {
 		return defaultWait, nil
 	}
-	d := m.GetWait().AsDuration()
-	if err := m.GetWait().CheckValid(); err != nil || d <= 0 || d > maxWait {
+	d := wait.AsDuration()
+	if err := wait.CheckValid(); err != nil || d <= 0 || d > maxWait {
 		return 0, signer.Invalid("wait is a duration above 0 and up to %s", maxWait)
 	}
 	return d, nil
@@ -112,6 +112,9 @@ func toRecord(scope string, rec signer.Recorded, res *signer.Result) *v1.GetRequ
 		out.State, out.Detail, out.OutcomeLeaf = "failed", rec.Outcome.Detail, rec.Outcome.Leaf
 	default:
 		out.State, out.Signatures, out.Artifact, out.OutcomeLeaf = "signed", res.Signatures, res.Artifact, res.OutcomeLeaf
+		if p.Request.Kind == signer.KindAdmin {
+			out.State = "acted"
+		}
 	}
 	return out
 }
@@ -119,10 +122,17 @@ func toRecord(scope string, rec signer.Recorded, res *signer.Result) *v1.GetRequ
 func (d *door) key(k signer.KeyInfo) *v1.Key {
 	out := &v1.Key{
 		Name: k.Name, Algorithm: string(k.Public.Algorithm), Public: k.Public.Bytes, Fingerprint: k.Fingerprint,
-		Protection: string(k.Protection), Chains: k.Chains, EthereumAddress: d.c.Address(k),
+		Protection: string(k.Protection), Origin: string(k.Origin), Chains: k.Chains, EthereumAddress: d.c.Address(k),
+	}
+	if k.Public.Algorithm == signer.AlgorithmRSA {
+		out.Padding = string(k.Padding)
 	}
 	for _, kind := range k.Kinds {
 		out.Kinds = append(out.Kinds, string(kind))
+	}
+	d.c.Devices.Describe(out)
+	if !d.admin {
+		out.Token = ""
 	}
 	return out
 }

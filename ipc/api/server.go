@@ -41,7 +41,8 @@ type Config struct {
 	Status func(context.Context) *v1.GetStatusResponse
 	// Limits lists the limits of the policy in force that bear on a key and, unless it
 	// is nil, a caller: other rules are no business of the caller's.
-	Limits func(signer.KeyInfo, *signer.Caller) []Limit
+	Limits  func(signer.KeyInfo, *signer.Caller) []Limit
+	Devices Devices
 	// Address is the Ethereum address of a key, or empty.
 	Address func(signer.KeyInfo) string
 	// Observe is told of every request that was answered: its method, the code of
@@ -72,6 +73,7 @@ func Handler(c Config, admin bool) http.Handler {
 	mux.Handle(sealwardv1connect.NewSignerServiceHandler(d, handlerOptions()...))
 	if admin {
 		mux.Handle(sealwardv1connect.NewJournalServiceHandler(d, handlerOptions()...))
+		mux.Handle(sealwardv1connect.NewDeviceServiceHandler(d, handlerOptions()...))
 	}
 	return &gate{mux, c}
 }
@@ -182,12 +184,11 @@ func (d *door) Sign(ctx context.Context, m *connect.Request[v1.SignRequest]) (*c
 		d.c.Engine.Malformed(ctx, c, detailOf(err))
 		return nil, d.fail(ctx, c, m.Msg.GetRequest().GetId(), err)
 	}
-	if d.admin {
-		err := &signer.Error{Code: signer.CodeDenied, Detail: "the admin socket does not sign; ask on the sign socket"}
+	if err := d.serves(req.Kind); err != nil {
 		d.c.Engine.Malformed(ctx, c, err.Detail)
 		return nil, d.fail(ctx, c, req.ID, err)
 	}
-	wait, err := waitOf(m.Msg)
+	wait, err := waitOf(m.Msg.GetWait())
 	if err != nil {
 		d.c.Engine.Malformed(ctx, c, detailOf(err))
 		return nil, d.fail(ctx, c, req.ID, err)
@@ -208,6 +209,17 @@ func (d *door) Sign(ctx context.Context, m *connect.Request[v1.SignRequest]) (*c
 		}
 	}
 	return connect.NewResponse(out), nil
+}
+
+// serves refuses what belongs to the other sort of socket.
+func (d *door) serves(k signer.Kind) *signer.Error {
+	switch {
+	case d.admin && k != signer.KindAdmin:
+		return &signer.Error{Code: signer.CodeDenied, Detail: fmt.Sprintf("the admin socket takes kind %q only and does not sign; ask on the sign socket", signer.KindAdmin)}
+	case !d.admin && k == signer.KindAdmin:
+		return &signer.Error{Code: signer.CodeDenied, Detail: fmt.Sprintf("kind %q is for the admin socket", signer.KindAdmin)}
+	}
+	return nil
 }
 
 func (d *door) Inspect(ctx context.Context, m *connect.Request[v1.InspectRequest]) (*connect.Response[v1.InspectResponse], error) {
@@ -238,12 +250,9 @@ func (d *door) CheckPolicy(ctx context.Context, m *connect.Request[v1.CheckPolic
 
 func (d *door) GetRequest(ctx context.Context, m *connect.Request[v1.GetRequestRequest]) (*connect.Response[v1.GetRequestResponse], error) {
 	c := caller(ctx)
-	scope := c.ID()
-	switch of := m.Msg.GetCaller(); {
-	case of != "" && !d.admin:
-		return nil, d.fail(ctx, c, "", signer.Invalid("caller is for the admin socket; here you see your own requests"))
-	case of != "":
-		scope = of
+	scope, err := d.scope(c, m.Msg.GetCaller())
+	if err != nil {
+		return nil, d.fail(ctx, c, "", err)
 	}
 	rec, res, err := d.c.Engine.Lookup(ctx, scope, m.Msg.GetId())
 	if err != nil {
@@ -264,7 +273,11 @@ func (d *door) GetKey(ctx context.Context, m *connect.Request[v1.GetKeyRequest])
 	c := caller(ctx)
 	for _, k := range d.keys(c) {
 		if k.Name == m.Msg.GetName() {
-			return connect.NewResponse(&v1.GetKeyResponse{Key: d.key(k)}), nil
+			res := &v1.GetKeyResponse{Key: d.key(k)}
+			if d.admin {
+				res.Evidence, res.Facts = d.c.Devices.Passport(ctx, k.Name)
+			}
+			return connect.NewResponse(res), nil
 		}
 	}
 	return nil, d.fail(ctx, c, "", noKey(m.Msg.GetName()))
@@ -323,7 +336,7 @@ func (d *door) GetStatus(ctx context.Context, _ *connect.Request[v1.GetStatusReq
 			}
 			kept = append(kept, k)
 		}
-		s.Keys = kept
+		s.Keys, s.Tokens = kept, nil
 		if s.PolicyError != "" {
 			s.PolicyError = "the last reload was refused; the admin socket says why"
 		}

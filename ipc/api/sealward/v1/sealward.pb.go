@@ -573,7 +573,8 @@ type GetRequestResponse struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Id     string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Caller string                 `protobuf:"bytes,2,opt,name=caller,proto3" json:"caller,omitempty"`
-	// "denied", "signed", "failed" (may be asked again), or "outcome_unknown"
+	// "denied", "signed", "acted" (an administrative request was done), "failed" (may
+	// be asked again), or "outcome_unknown"
 	// (authorised; no signature on record yet).
 	State       string                 `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
 	Kind        string                 `protobuf:"bytes,4,opt,name=kind,proto3" json:"kind,omitempty"`
@@ -728,6 +729,921 @@ func (x *GetRequestResponse) GetProposalDigest() string {
 	return ""
 }
 
+type WatchRequestRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// On the admin socket, whose request: "uid:1000". Elsewhere it must be empty.
+	Caller string `protobuf:"bytes,2,opt,name=caller,proto3" json:"caller,omitempty"`
+	// What the caller knows: the state of the last answer. Empty answers at once.
+	Known string `protobuf:"bytes,3,opt,name=known,proto3" json:"known,omitempty"`
+	// How long to wait for another state, 30 s by default, 120 s at most.
+	Wait          *durationpb.Duration `protobuf:"bytes,4,opt,name=wait,proto3" json:"wait,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchRequestRequest) Reset() {
+	*x = WatchRequestRequest{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchRequestRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchRequestRequest) ProtoMessage() {}
+
+func (x *WatchRequestRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchRequestRequest.ProtoReflect.Descriptor instead.
+func (*WatchRequestRequest) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *WatchRequestRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *WatchRequestRequest) GetCaller() string {
+	if x != nil {
+		return x.Caller
+	}
+	return ""
+}
+
+func (x *WatchRequestRequest) GetKnown() string {
+	if x != nil {
+		return x.Known
+	}
+	return ""
+}
+
+func (x *WatchRequestRequest) GetWait() *durationpb.Duration {
+	if x != nil {
+		return x.Wait
+	}
+	return nil
+}
+
+type WatchRequestResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "unknown" (not on record), "running", "touch" (somebody has to touch the device
+	// now), or "done": GetRequest has the rest.
+	State         string `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchRequestResponse) Reset() {
+	*x = WatchRequestResponse{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchRequestResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchRequestResponse) ProtoMessage() {}
+
+func (x *WatchRequestResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchRequestResponse.ProtoReflect.Descriptor instead.
+func (*WatchRequestResponse) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *WatchRequestResponse) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+type GetUnlockKeyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Token         string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetUnlockKeyRequest) Reset() {
+	*x = GetUnlockKeyRequest{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetUnlockKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetUnlockKeyRequest) ProtoMessage() {}
+
+func (x *GetUnlockKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetUnlockKeyRequest.ProtoReflect.Descriptor instead.
+func (*GetUnlockKeyRequest) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *GetUnlockKeyRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+type GetUnlockKeyResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A public key for HPKE (RFC 9180), as docs/formats.md has it.
+	UnlockKey     []byte `protobuf:"bytes,1,opt,name=unlock_key,json=unlockKey,proto3" json:"unlock_key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetUnlockKeyResponse) Reset() {
+	*x = GetUnlockKeyResponse{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetUnlockKeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetUnlockKeyResponse) ProtoMessage() {}
+
+func (x *GetUnlockKeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetUnlockKeyResponse.ProtoReflect.Descriptor instead.
+func (*GetUnlockKeyResponse) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *GetUnlockKeyResponse) GetUnlockKey() []byte {
+	if x != nil {
+		return x.UnlockKey
+	}
+	return nil
+}
+
+type UnlockRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Token         string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	SealedPin     []byte                 `protobuf:"bytes,2,opt,name=sealed_pin,json=sealedPin,proto3" json:"sealed_pin,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnlockRequest) Reset() {
+	*x = UnlockRequest{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnlockRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnlockRequest) ProtoMessage() {}
+
+func (x *UnlockRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnlockRequest.ProtoReflect.Descriptor instead.
+func (*UnlockRequest) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *UnlockRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *UnlockRequest) GetSealedPin() []byte {
+	if x != nil {
+		return x.SealedPin
+	}
+	return nil
+}
+
+type UnlockResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Token         *TokenHealth           `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnlockResponse) Reset() {
+	*x = UnlockResponse{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnlockResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnlockResponse) ProtoMessage() {}
+
+func (x *UnlockResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnlockResponse.ProtoReflect.Descriptor instead.
+func (*UnlockResponse) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *UnlockResponse) GetToken() *TokenHealth {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
+type RetryRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Token         string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetryRequest) Reset() {
+	*x = RetryRequest{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetryRequest) ProtoMessage() {}
+
+func (x *RetryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetryRequest.ProtoReflect.Descriptor instead.
+func (*RetryRequest) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *RetryRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+type RetryResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Token         *TokenHealth           `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetryResponse) Reset() {
+	*x = RetryResponse{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetryResponse) ProtoMessage() {}
+
+func (x *RetryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetryResponse.ProtoReflect.Descriptor instead.
+func (*RetryResponse) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *RetryResponse) GetToken() *TokenHealth {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
+type GetTargetRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Token string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	// What the target is called, e.g. the host's name.
+	Name          string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetTargetRequest) Reset() {
+	*x = GetTargetRequest{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetTargetRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetTargetRequest) ProtoMessage() {}
+
+func (x *GetTargetRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetTargetRequest.ProtoReflect.Descriptor instead.
+func (*GetTargetRequest) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *GetTargetRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *GetTargetRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type GetTargetResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Target        []byte                 `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
+	Fingerprint   string                 `protobuf:"bytes,2,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetTargetResponse) Reset() {
+	*x = GetTargetResponse{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetTargetResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetTargetResponse) ProtoMessage() {}
+
+func (x *GetTargetResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetTargetResponse.ProtoReflect.Descriptor instead.
+func (*GetTargetResponse) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *GetTargetResponse) GetTarget() []byte {
+	if x != nil {
+		return x.Target
+	}
+	return nil
+}
+
+func (x *GetTargetResponse) GetFingerprint() string {
+	if x != nil {
+		return x.Fingerprint
+	}
+	return ""
+}
+
+type PlanResealRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Key   string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// Values to approve, in hexadecimal, by number; the present one where there is none.
+	Pcrs          map[string]string `protobuf:"bytes,2,rep,name=pcrs,proto3" json:"pcrs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanResealRequest) Reset() {
+	*x = PlanResealRequest{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanResealRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanResealRequest) ProtoMessage() {}
+
+func (x *PlanResealRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanResealRequest.ProtoReflect.Descriptor instead.
+func (*PlanResealRequest) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *PlanResealRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *PlanResealRequest) GetPcrs() map[string]string {
+	if x != nil {
+		return x.Pcrs
+	}
+	return nil
+}
+
+type PlanResealResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pcrs          map[string]string      `protobuf:"bytes,1,rep,name=pcrs,proto3" json:"pcrs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Statement     []byte                 `protobuf:"bytes,2,opt,name=statement,proto3" json:"statement,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanResealResponse) Reset() {
+	*x = PlanResealResponse{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanResealResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanResealResponse) ProtoMessage() {}
+
+func (x *PlanResealResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanResealResponse.ProtoReflect.Descriptor instead.
+func (*PlanResealResponse) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *PlanResealResponse) GetPcrs() map[string]string {
+	if x != nil {
+		return x.Pcrs
+	}
+	return nil
+}
+
+func (x *PlanResealResponse) GetStatement() []byte {
+	if x != nil {
+		return x.Statement
+	}
+	return nil
+}
+
+type ResealRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Key   string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Pcrs  map[string]string      `protobuf:"bytes,2,rep,name=pcrs,proto3" json:"pcrs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// ECDSA with SHA-256 over the plan's statement, DER.
+	Signature     []byte `protobuf:"bytes,3,opt,name=signature,proto3" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResealRequest) Reset() {
+	*x = ResealRequest{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResealRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResealRequest) ProtoMessage() {}
+
+func (x *ResealRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResealRequest.ProtoReflect.Descriptor instead.
+func (*ResealRequest) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ResealRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *ResealRequest) GetPcrs() map[string]string {
+	if x != nil {
+		return x.Pcrs
+	}
+	return nil
+}
+
+func (x *ResealRequest) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+type ResealResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	KeyFile       string                 `protobuf:"bytes,1,opt,name=key_file,json=keyFile,proto3" json:"key_file,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResealResponse) Reset() {
+	*x = ResealResponse{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResealResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResealResponse) ProtoMessage() {}
+
+func (x *ResealResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResealResponse.ProtoReflect.Descriptor instead.
+func (*ResealResponse) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ResealResponse) GetKeyFile() string {
+	if x != nil {
+		return x.KeyFile
+	}
+	return ""
+}
+
+// TokenHealth is how a device and its worker are.
+type TokenHealth struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// "pkcs11", "tpm" or "piv".
+	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// "up", "down", or "locked" (an operator has to unlock it).
+	State string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
+	// Why it is not up.
+	Reason string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	Since  *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=since,proto3" json:"since,omitempty"`
+	// When it is tried again, at the earliest; absent: not by itself.
+	Retry *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=retry,proto3" json:"retry,omitempty"`
+	// What the device is, and its serial number.
+	Device string `protobuf:"bytes,7,opt,name=device,proto3" json:"device,omitempty"`
+	// How many wrong PINs it still takes; absent when it does not tell.
+	TriesLeft *uint32 `protobuf:"varint,8,opt,name=tries_left,json=triesLeft,proto3,oneof" json:"tries_left,omitempty"`
+	// How often the worker was started again.
+	Restarts      uint64   `protobuf:"varint,9,opt,name=restarts,proto3" json:"restarts,omitempty"`
+	WorkerPid     int32    `protobuf:"varint,10,opt,name=worker_pid,json=workerPid,proto3" json:"worker_pid,omitempty"`
+	Facts         []*Field `protobuf:"bytes,11,rep,name=facts,proto3" json:"facts,omitempty"`
+	Notes         []string `protobuf:"bytes,12,rep,name=notes,proto3" json:"notes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TokenHealth) Reset() {
+	*x = TokenHealth{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TokenHealth) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TokenHealth) ProtoMessage() {}
+
+func (x *TokenHealth) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TokenHealth.ProtoReflect.Descriptor instead.
+func (*TokenHealth) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *TokenHealth) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *TokenHealth) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *TokenHealth) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *TokenHealth) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *TokenHealth) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *TokenHealth) GetRetry() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Retry
+	}
+	return nil
+}
+
+func (x *TokenHealth) GetDevice() string {
+	if x != nil {
+		return x.Device
+	}
+	return ""
+}
+
+func (x *TokenHealth) GetTriesLeft() uint32 {
+	if x != nil && x.TriesLeft != nil {
+		return *x.TriesLeft
+	}
+	return 0
+}
+
+func (x *TokenHealth) GetRestarts() uint64 {
+	if x != nil {
+		return x.Restarts
+	}
+	return 0
+}
+
+func (x *TokenHealth) GetWorkerPid() int32 {
+	if x != nil {
+		return x.WorkerPid
+	}
+	return 0
+}
+
+func (x *TokenHealth) GetFacts() []*Field {
+	if x != nil {
+		return x.Facts
+	}
+	return nil
+}
+
+func (x *TokenHealth) GetNotes() []string {
+	if x != nil {
+		return x.Notes
+	}
+	return nil
+}
+
+// Evidence is a device's proof about a key. docs/formats.md has its formats.
+type Evidence struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Format string                 `protobuf:"bytes,1,opt,name=format,proto3" json:"format,omitempty"`
+	Parts  map[string][]byte      `protobuf:"bytes,2,rep,name=parts,proto3" json:"parts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// What it proves once it is verified, and what the device only says.
+	Proven        []*Field `protobuf:"bytes,3,rep,name=proven,proto3" json:"proven,omitempty"`
+	Claimed       []*Field `protobuf:"bytes,4,rep,name=claimed,proto3" json:"claimed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Evidence) Reset() {
+	*x = Evidence{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Evidence) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Evidence) ProtoMessage() {}
+
+func (x *Evidence) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
+func (*Evidence) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *Evidence) GetFormat() string {
+	if x != nil {
+		return x.Format
+	}
+	return ""
+}
+
+func (x *Evidence) GetParts() map[string][]byte {
+	if x != nil {
+		return x.Parts
+	}
+	return nil
+}
+
+func (x *Evidence) GetProven() []*Field {
+	if x != nil {
+		return x.Proven
+	}
+	return nil
+}
+
+func (x *Evidence) GetClaimed() []*Field {
+	if x != nil {
+		return x.Claimed
+	}
+	return nil
+}
+
 type ListKeysRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -736,7 +1652,7 @@ type ListKeysRequest struct {
 
 func (x *ListKeysRequest) Reset() {
 	*x = ListKeysRequest{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[9]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -748,7 +1664,7 @@ func (x *ListKeysRequest) String() string {
 func (*ListKeysRequest) ProtoMessage() {}
 
 func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[9]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -761,7 +1677,7 @@ func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListKeysRequest) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{9}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{25}
 }
 
 type ListKeysResponse struct {
@@ -773,7 +1689,7 @@ type ListKeysResponse struct {
 
 func (x *ListKeysResponse) Reset() {
 	*x = ListKeysResponse{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[10]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -785,7 +1701,7 @@ func (x *ListKeysResponse) String() string {
 func (*ListKeysResponse) ProtoMessage() {}
 
 func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[10]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -798,7 +1714,7 @@ func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListKeysResponse) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{10}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListKeysResponse) GetKeys() []*Key {
@@ -817,7 +1733,7 @@ type GetKeyRequest struct {
 
 func (x *GetKeyRequest) Reset() {
 	*x = GetKeyRequest{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[11]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -829,7 +1745,7 @@ func (x *GetKeyRequest) String() string {
 func (*GetKeyRequest) ProtoMessage() {}
 
 func (x *GetKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[11]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -842,7 +1758,7 @@ func (x *GetKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetKeyRequest.ProtoReflect.Descriptor instead.
 func (*GetKeyRequest) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{11}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *GetKeyRequest) GetName() string {
@@ -853,15 +1769,19 @@ func (x *GetKeyRequest) GetName() string {
 }
 
 type GetKeyResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           *Key                   `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Key   *Key                   `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// On the admin socket: what the device proves of the key just now, and what it
+	// says of it; absent when it cannot be asked.
+	Evidence      *Evidence `protobuf:"bytes,2,opt,name=evidence,proto3" json:"evidence,omitempty"`
+	Facts         []*Field  `protobuf:"bytes,3,rep,name=facts,proto3" json:"facts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetKeyResponse) Reset() {
 	*x = GetKeyResponse{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[12]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -873,7 +1793,7 @@ func (x *GetKeyResponse) String() string {
 func (*GetKeyResponse) ProtoMessage() {}
 
 func (x *GetKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[12]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -886,7 +1806,7 @@ func (x *GetKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetKeyResponse.ProtoReflect.Descriptor instead.
 func (*GetKeyResponse) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{12}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GetKeyResponse) GetKey() *Key {
@@ -896,11 +1816,26 @@ func (x *GetKeyResponse) GetKey() *Key {
 	return nil
 }
 
+func (x *GetKeyResponse) GetEvidence() *Evidence {
+	if x != nil {
+		return x.Evidence
+	}
+	return nil
+}
+
+func (x *GetKeyResponse) GetFacts() []*Field {
+	if x != nil {
+		return x.Facts
+	}
+	return nil
+}
+
 type Key struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Name      string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Algorithm string                 `protobuf:"bytes,2,opt,name=algorithm,proto3" json:"algorithm,omitempty"`
-	// The public key: an uncompressed point, or 32 bytes for Ed25519.
+	// The public key: an uncompressed point, 32 bytes for Ed25519, or the RSAPublicKey
+	// of RFC 8017.
 	Public []byte `protobuf:"bytes,3,opt,name=public,proto3" json:"public,omitempty"`
 	// "sha256:" and the hash of the SubjectPublicKeyInfo.
 	Fingerprint string `protobuf:"bytes,4,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
@@ -910,13 +1845,23 @@ type Key struct {
 	Chains     []string `protobuf:"bytes,7,rep,name=chains,proto3" json:"chains,omitempty"`
 	// The Ethereum address, for a secp256k1 key that signs Ethereum payloads.
 	EthereumAddress string `protobuf:"bytes,8,opt,name=ethereum_address,json=ethereumAddress,proto3" json:"ethereum_address,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// "generated", "imported" or "unknown".
+	Origin string `protobuf:"bytes,9,opt,name=origin,proto3" json:"origin,omitempty"`
+	// Of an RSA key: "pss" or "pkcs1".
+	Padding string `protobuf:"bytes,10,opt,name=padding,proto3" json:"padding,omitempty"`
+	// Whether somebody has to touch the device for a signature.
+	Touch bool `protobuf:"varint,11,opt,name=touch,proto3" json:"touch,omitempty"`
+	// Why it was disabled; empty when it is enabled.
+	Disabled string `protobuf:"bytes,12,opt,name=disabled,proto3" json:"disabled,omitempty"`
+	// The token's name, on the admin socket.
+	Token         string `protobuf:"bytes,13,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[13]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -928,7 +1873,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[13]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -941,7 +1886,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{13}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Key) GetName() string {
@@ -1000,6 +1945,41 @@ func (x *Key) GetEthereumAddress() string {
 	return ""
 }
 
+func (x *Key) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+func (x *Key) GetPadding() string {
+	if x != nil {
+		return x.Padding
+	}
+	return ""
+}
+
+func (x *Key) GetTouch() bool {
+	if x != nil {
+		return x.Touch
+	}
+	return false
+}
+
+func (x *Key) GetDisabled() string {
+	if x != nil {
+		return x.Disabled
+	}
+	return ""
+}
+
+func (x *Key) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
 type ListLimitsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Only this key's; all of the caller's keys when empty.
@@ -1010,7 +1990,7 @@ type ListLimitsRequest struct {
 
 func (x *ListLimitsRequest) Reset() {
 	*x = ListLimitsRequest{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[14]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1022,7 +2002,7 @@ func (x *ListLimitsRequest) String() string {
 func (*ListLimitsRequest) ProtoMessage() {}
 
 func (x *ListLimitsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[14]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1035,7 +2015,7 @@ func (x *ListLimitsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLimitsRequest.ProtoReflect.Descriptor instead.
 func (*ListLimitsRequest) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{14}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListLimitsRequest) GetKey() string {
@@ -1054,7 +2034,7 @@ type ListLimitsResponse struct {
 
 func (x *ListLimitsResponse) Reset() {
 	*x = ListLimitsResponse{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[15]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1066,7 +2046,7 @@ func (x *ListLimitsResponse) String() string {
 func (*ListLimitsResponse) ProtoMessage() {}
 
 func (x *ListLimitsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[15]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1079,7 +2059,7 @@ func (x *ListLimitsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLimitsResponse.ProtoReflect.Descriptor instead.
 func (*ListLimitsResponse) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{15}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListLimitsResponse) GetLimits() []*LimitState {
@@ -1112,7 +2092,7 @@ type LimitState struct {
 
 func (x *LimitState) Reset() {
 	*x = LimitState{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[16]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1124,7 +2104,7 @@ func (x *LimitState) String() string {
 func (*LimitState) ProtoMessage() {}
 
 func (x *LimitState) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[16]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1137,7 +2117,7 @@ func (x *LimitState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LimitState.ProtoReflect.Descriptor instead.
 func (*LimitState) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{16}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *LimitState) GetKey() string {
@@ -1225,7 +2205,7 @@ type GetStatusRequest struct {
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[17]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1237,7 +2217,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[17]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1250,7 +2230,7 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{17}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{33}
 }
 
 type GetStatusResponse struct {
@@ -1275,14 +2255,15 @@ type GetStatusResponse struct {
 	// Set when the journal stopped; nothing is signed until a restart.
 	JournalError string `protobuf:"bytes,14,opt,name=journal_error,json=journalError,proto3" json:"journal_error,omitempty"`
 	// What the operator should know; empty when all is well.
-	Notices       []string `protobuf:"bytes,15,rep,name=notices,proto3" json:"notices,omitempty"`
+	Notices       []string       `protobuf:"bytes,15,rep,name=notices,proto3" json:"notices,omitempty"`
+	Tokens        []*TokenHealth `protobuf:"bytes,16,rep,name=tokens,proto3" json:"tokens,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[18]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1294,7 +2275,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[18]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1307,7 +2288,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{18}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *GetStatusResponse) GetVersion() string {
@@ -1415,6 +2396,13 @@ func (x *GetStatusResponse) GetNotices() []string {
 	return nil
 }
 
+func (x *GetStatusResponse) GetTokens() []*TokenHealth {
+	if x != nil {
+		return x.Tokens
+	}
+	return nil
+}
+
 type KeyHealth struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
@@ -1427,7 +2415,7 @@ type KeyHealth struct {
 
 func (x *KeyHealth) Reset() {
 	*x = KeyHealth{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[19]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1439,7 +2427,7 @@ func (x *KeyHealth) String() string {
 func (*KeyHealth) ProtoMessage() {}
 
 func (x *KeyHealth) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[19]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1452,7 +2440,7 @@ func (x *KeyHealth) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyHealth.ProtoReflect.Descriptor instead.
 func (*KeyHealth) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{19}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *KeyHealth) GetKey() string {
@@ -1501,7 +2489,7 @@ type Intent struct {
 
 func (x *Intent) Reset() {
 	*x = Intent{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[20]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1513,7 +2501,7 @@ func (x *Intent) String() string {
 func (*Intent) ProtoMessage() {}
 
 func (x *Intent) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[20]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1526,7 +2514,7 @@ func (x *Intent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Intent.ProtoReflect.Descriptor instead.
 func (*Intent) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{20}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Intent) GetKind() string {
@@ -1606,7 +2594,7 @@ type Effect struct {
 
 func (x *Effect) Reset() {
 	*x = Effect{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[21]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1618,7 +2606,7 @@ func (x *Effect) String() string {
 func (*Effect) ProtoMessage() {}
 
 func (x *Effect) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[21]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1631,7 +2619,7 @@ func (x *Effect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Effect.ProtoReflect.Descriptor instead.
 func (*Effect) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{21}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Effect) GetClass() string {
@@ -1689,7 +2677,7 @@ type Quantity struct {
 
 func (x *Quantity) Reset() {
 	*x = Quantity{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[22]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1701,7 +2689,7 @@ func (x *Quantity) String() string {
 func (*Quantity) ProtoMessage() {}
 
 func (x *Quantity) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[22]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1714,7 +2702,7 @@ func (x *Quantity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Quantity.ProtoReflect.Descriptor instead.
 func (*Quantity) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{22}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Quantity) GetKind() string {
@@ -1748,7 +2736,7 @@ type Field struct {
 
 func (x *Field) Reset() {
 	*x = Field{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[23]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1760,7 +2748,7 @@ func (x *Field) String() string {
 func (*Field) ProtoMessage() {}
 
 func (x *Field) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[23]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1773,7 +2761,7 @@ func (x *Field) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Field.ProtoReflect.Descriptor instead.
 func (*Field) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{23}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Field) GetName() string {
@@ -1801,7 +2789,7 @@ type Warning struct {
 
 func (x *Warning) Reset() {
 	*x = Warning{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[24]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1813,7 +2801,7 @@ func (x *Warning) String() string {
 func (*Warning) ProtoMessage() {}
 
 func (x *Warning) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[24]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1826,7 +2814,7 @@ func (x *Warning) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Warning.ProtoReflect.Descriptor instead.
 func (*Warning) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{24}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Warning) GetCode() string {
@@ -1860,7 +2848,7 @@ type Message struct {
 
 func (x *Message) Reset() {
 	*x = Message{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[25]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1872,7 +2860,7 @@ func (x *Message) String() string {
 func (*Message) ProtoMessage() {}
 
 func (x *Message) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[25]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1885,7 +2873,7 @@ func (x *Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Message.ProtoReflect.Descriptor instead.
 func (*Message) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{25}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Message) GetScheme() string {
@@ -1915,7 +2903,7 @@ type Decision struct {
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[26]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1927,7 +2915,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[26]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1940,7 +2928,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{26}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Decision) GetVerdict() string {
@@ -1987,7 +2975,7 @@ type LimitUse struct {
 
 func (x *LimitUse) Reset() {
 	*x = LimitUse{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[27]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1999,7 +2987,7 @@ func (x *LimitUse) String() string {
 func (*LimitUse) ProtoMessage() {}
 
 func (x *LimitUse) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[27]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2012,7 +3000,7 @@ func (x *LimitUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LimitUse.ProtoReflect.Descriptor instead.
 func (*LimitUse) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{27}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *LimitUse) GetRule() string {
@@ -2082,7 +3070,7 @@ type ListEntriesRequest struct {
 
 func (x *ListEntriesRequest) Reset() {
 	*x = ListEntriesRequest{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[28]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2094,7 +3082,7 @@ func (x *ListEntriesRequest) String() string {
 func (*ListEntriesRequest) ProtoMessage() {}
 
 func (x *ListEntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[28]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2107,7 +3095,7 @@ func (x *ListEntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntriesRequest.ProtoReflect.Descriptor instead.
 func (*ListEntriesRequest) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{28}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ListEntriesRequest) GetFrom() uint64 {
@@ -2134,7 +3122,7 @@ type ListEntriesResponse struct {
 
 func (x *ListEntriesResponse) Reset() {
 	*x = ListEntriesResponse{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[29]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2146,7 +3134,7 @@ func (x *ListEntriesResponse) String() string {
 func (*ListEntriesResponse) ProtoMessage() {}
 
 func (x *ListEntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[29]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2159,7 +3147,7 @@ func (x *ListEntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntriesResponse.ProtoReflect.Descriptor instead.
 func (*ListEntriesResponse) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{29}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ListEntriesResponse) GetEntries() []*Entry {
@@ -2191,7 +3179,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[30]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2203,7 +3191,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[30]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2216,7 +3204,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{30}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Entry) GetIndex() uint64 {
@@ -2271,7 +3259,7 @@ type GetCheckpointRequest struct {
 
 func (x *GetCheckpointRequest) Reset() {
 	*x = GetCheckpointRequest{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[31]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2283,7 +3271,7 @@ func (x *GetCheckpointRequest) String() string {
 func (*GetCheckpointRequest) ProtoMessage() {}
 
 func (x *GetCheckpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[31]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2296,7 +3284,7 @@ func (x *GetCheckpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckpointRequest.ProtoReflect.Descriptor instead.
 func (*GetCheckpointRequest) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{31}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *GetCheckpointRequest) GetNow() bool {
@@ -2319,7 +3307,7 @@ type GetCheckpointResponse struct {
 
 func (x *GetCheckpointResponse) Reset() {
 	*x = GetCheckpointResponse{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[32]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2331,7 +3319,7 @@ func (x *GetCheckpointResponse) String() string {
 func (*GetCheckpointResponse) ProtoMessage() {}
 
 func (x *GetCheckpointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[32]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2344,7 +3332,7 @@ func (x *GetCheckpointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckpointResponse.ProtoReflect.Descriptor instead.
 func (*GetCheckpointResponse) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{32}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *GetCheckpointResponse) GetCheckpoint() string {
@@ -2372,7 +3360,7 @@ type GetProofRequest struct {
 
 func (x *GetProofRequest) Reset() {
 	*x = GetProofRequest{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[33]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2384,7 +3372,7 @@ func (x *GetProofRequest) String() string {
 func (*GetProofRequest) ProtoMessage() {}
 
 func (x *GetProofRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[33]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2397,7 +3385,7 @@ func (x *GetProofRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProofRequest.ProtoReflect.Descriptor instead.
 func (*GetProofRequest) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{33}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *GetProofRequest) GetLeaf() uint64 {
@@ -2423,7 +3411,7 @@ type GetProofResponse struct {
 
 func (x *GetProofResponse) Reset() {
 	*x = GetProofResponse{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[34]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2435,7 +3423,7 @@ func (x *GetProofResponse) String() string {
 func (*GetProofResponse) ProtoMessage() {}
 
 func (x *GetProofResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[34]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2448,7 +3436,7 @@ func (x *GetProofResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProofResponse.ProtoReflect.Descriptor instead.
 func (*GetProofResponse) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{34}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *GetProofResponse) GetProof() string {
@@ -2466,7 +3454,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[35]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2478,7 +3466,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[35]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2491,7 +3479,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{35}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{51}
 }
 
 type VerifyResponse struct {
@@ -2505,14 +3493,16 @@ type VerifyResponse struct {
 	OutcomeUnknown uint64                 `protobuf:"varint,7,opt,name=outcome_unknown,json=outcomeUnknown,proto3" json:"outcome_unknown,omitempty"`
 	Checkpoints    uint64                 `protobuf:"varint,8,opt,name=checkpoints,proto3" json:"checkpoints,omitempty"`
 	// What is wrong, the first things first; empty when the journal is sound.
-	Problems      []string `protobuf:"bytes,9,rep,name=problems,proto3" json:"problems,omitempty"`
+	Problems []string `protobuf:"bytes,9,rep,name=problems,proto3" json:"problems,omitempty"`
+	// Administrative acts that were done.
+	Acted         uint64 `protobuf:"varint,10,opt,name=acted,proto3" json:"acted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *VerifyResponse) Reset() {
 	*x = VerifyResponse{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[36]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2524,7 +3514,7 @@ func (x *VerifyResponse) String() string {
 func (*VerifyResponse) ProtoMessage() {}
 
 func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[36]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2537,7 +3527,7 @@ func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyResponse.ProtoReflect.Descriptor instead.
 func (*VerifyResponse) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{36}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *VerifyResponse) GetRecords() uint64 {
@@ -2603,6 +3593,13 @@ func (x *VerifyResponse) GetProblems() []string {
 	return nil
 }
 
+func (x *VerifyResponse) GetActed() uint64 {
+	if x != nil {
+		return x.Acted
+	}
+	return 0
+}
+
 // ErrorDetail is attached to every error.
 type ErrorDetail struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2616,7 +3613,7 @@ type ErrorDetail struct {
 
 func (x *ErrorDetail) Reset() {
 	*x = ErrorDetail{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[37]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2628,7 +3625,7 @@ func (x *ErrorDetail) String() string {
 func (*ErrorDetail) ProtoMessage() {}
 
 func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[37]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2641,7 +3638,7 @@ func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorDetail.ProtoReflect.Descriptor instead.
 func (*ErrorDetail) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{37}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ErrorDetail) GetCode() string {
@@ -2724,14 +3721,91 @@ const file_sealward_v1_sealward_proto_rawDesc = "" +
 	"signatures\x12\x1a\n" +
 	"\bartifact\x18\r \x01(\fR\bartifact\x12\x16\n" +
 	"\x06detail\x18\x0e \x01(\tR\x06detail\x12'\n" +
-	"\x0fproposal_digest\x18\x0f \x01(\tR\x0eproposalDigest\"\x11\n" +
+	"\x0fproposal_digest\x18\x0f \x01(\tR\x0eproposalDigest\"\x82\x01\n" +
+	"\x13WatchRequestRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06caller\x18\x02 \x01(\tR\x06caller\x12\x14\n" +
+	"\x05known\x18\x03 \x01(\tR\x05known\x12-\n" +
+	"\x04wait\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x04wait\",\n" +
+	"\x14WatchRequestResponse\x12\x14\n" +
+	"\x05state\x18\x01 \x01(\tR\x05state\"+\n" +
+	"\x13GetUnlockKeyRequest\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\"5\n" +
+	"\x14GetUnlockKeyResponse\x12\x1d\n" +
+	"\n" +
+	"unlock_key\x18\x01 \x01(\fR\tunlockKey\"D\n" +
+	"\rUnlockRequest\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\x12\x1d\n" +
+	"\n" +
+	"sealed_pin\x18\x02 \x01(\fR\tsealedPin\"@\n" +
+	"\x0eUnlockResponse\x12.\n" +
+	"\x05token\x18\x01 \x01(\v2\x18.sealward.v1.TokenHealthR\x05token\"$\n" +
+	"\fRetryRequest\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\"?\n" +
+	"\rRetryResponse\x12.\n" +
+	"\x05token\x18\x01 \x01(\v2\x18.sealward.v1.TokenHealthR\x05token\"<\n" +
+	"\x10GetTargetRequest\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"M\n" +
+	"\x11GetTargetResponse\x12\x16\n" +
+	"\x06target\x18\x01 \x01(\fR\x06target\x12 \n" +
+	"\vfingerprint\x18\x02 \x01(\tR\vfingerprint\"\x9c\x01\n" +
+	"\x11PlanResealRequest\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12<\n" +
+	"\x04pcrs\x18\x02 \x03(\v2(.sealward.v1.PlanResealRequest.PcrsEntryR\x04pcrs\x1a7\n" +
+	"\tPcrsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xaa\x01\n" +
+	"\x12PlanResealResponse\x12=\n" +
+	"\x04pcrs\x18\x01 \x03(\v2).sealward.v1.PlanResealResponse.PcrsEntryR\x04pcrs\x12\x1c\n" +
+	"\tstatement\x18\x02 \x01(\fR\tstatement\x1a7\n" +
+	"\tPcrsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb2\x01\n" +
+	"\rResealRequest\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x128\n" +
+	"\x04pcrs\x18\x02 \x03(\v2$.sealward.v1.ResealRequest.PcrsEntryR\x04pcrs\x12\x1c\n" +
+	"\tsignature\x18\x03 \x01(\fR\tsignature\x1a7\n" +
+	"\tPcrsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"+\n" +
+	"\x0eResealResponse\x12\x19\n" +
+	"\bkey_file\x18\x01 \x01(\tR\akeyFile\"\x8d\x03\n" +
+	"\vTokenHealth\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x14\n" +
+	"\x05state\x18\x03 \x01(\tR\x05state\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x120\n" +
+	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05retry\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05retry\x12\x16\n" +
+	"\x06device\x18\a \x01(\tR\x06device\x12\"\n" +
+	"\n" +
+	"tries_left\x18\b \x01(\rH\x00R\ttriesLeft\x88\x01\x01\x12\x1a\n" +
+	"\brestarts\x18\t \x01(\x04R\brestarts\x12\x1d\n" +
+	"\n" +
+	"worker_pid\x18\n" +
+	" \x01(\x05R\tworkerPid\x12(\n" +
+	"\x05facts\x18\v \x03(\v2\x12.sealward.v1.FieldR\x05facts\x12\x14\n" +
+	"\x05notes\x18\f \x03(\tR\x05notesB\r\n" +
+	"\v_tries_left\"\xee\x01\n" +
+	"\bEvidence\x12\x16\n" +
+	"\x06format\x18\x01 \x01(\tR\x06format\x126\n" +
+	"\x05parts\x18\x02 \x03(\v2 .sealward.v1.Evidence.PartsEntryR\x05parts\x12*\n" +
+	"\x06proven\x18\x03 \x03(\v2\x12.sealward.v1.FieldR\x06proven\x12,\n" +
+	"\aclaimed\x18\x04 \x03(\v2\x12.sealward.v1.FieldR\aclaimed\x1a8\n" +
+	"\n" +
+	"PartsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01\"\x11\n" +
 	"\x0fListKeysRequest\"8\n" +
 	"\x10ListKeysResponse\x12$\n" +
 	"\x04keys\x18\x01 \x03(\v2\x10.sealward.v1.KeyR\x04keys\"#\n" +
 	"\rGetKeyRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"4\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\x91\x01\n" +
 	"\x0eGetKeyResponse\x12\"\n" +
-	"\x03key\x18\x01 \x01(\v2\x10.sealward.v1.KeyR\x03key\"\xea\x01\n" +
+	"\x03key\x18\x01 \x01(\v2\x10.sealward.v1.KeyR\x03key\x121\n" +
+	"\bevidence\x18\x02 \x01(\v2\x15.sealward.v1.EvidenceR\bevidence\x12(\n" +
+	"\x05facts\x18\x03 \x03(\v2\x12.sealward.v1.FieldR\x05facts\"\xe4\x02\n" +
 	"\x03Key\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
 	"\talgorithm\x18\x02 \x01(\tR\talgorithm\x12\x16\n" +
@@ -2742,7 +3816,13 @@ const file_sealward_v1_sealward_proto_rawDesc = "" +
 	"protection\x12\x14\n" +
 	"\x05kinds\x18\x06 \x03(\tR\x05kinds\x12\x16\n" +
 	"\x06chains\x18\a \x03(\tR\x06chains\x12)\n" +
-	"\x10ethereum_address\x18\b \x01(\tR\x0fethereumAddress\"%\n" +
+	"\x10ethereum_address\x18\b \x01(\tR\x0fethereumAddress\x12\x16\n" +
+	"\x06origin\x18\t \x01(\tR\x06origin\x12\x18\n" +
+	"\apadding\x18\n" +
+	" \x01(\tR\apadding\x12\x14\n" +
+	"\x05touch\x18\v \x01(\bR\x05touch\x12\x1a\n" +
+	"\bdisabled\x18\f \x01(\tR\bdisabled\x12\x14\n" +
+	"\x05token\x18\r \x01(\tR\x05token\"%\n" +
 	"\x11ListLimitsRequest\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\"E\n" +
 	"\x12ListLimitsResponse\x12/\n" +
@@ -2762,7 +3842,7 @@ const file_sealward_v1_sealward_proto_rawDesc = "" +
 	"\x04left\x18\n" +
 	" \x01(\tR\x04left\x120\n" +
 	"\x05frees\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x05frees\"\x12\n" +
-	"\x10GetStatusRequest\"\xfd\x04\n" +
+	"\x10GetStatusRequest\"\xaf\x05\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x124\n" +
@@ -2779,7 +3859,8 @@ const file_sealward_v1_sealward_proto_rawDesc = "" +
 	"\x10units_unprovable\x18\f \x01(\tR\x0funitsUnprovable\x12*\n" +
 	"\x04keys\x18\r \x03(\v2\x16.sealward.v1.KeyHealthR\x04keys\x12#\n" +
 	"\rjournal_error\x18\x0e \x01(\tR\fjournalError\x12\x18\n" +
-	"\anotices\x18\x0f \x03(\tR\anotices\"k\n" +
+	"\anotices\x18\x0f \x03(\tR\anotices\x120\n" +
+	"\x06tokens\x18\x10 \x03(\v2\x18.sealward.v1.TokenHealthR\x06tokens\"k\n" +
 	"\tKeyHealth\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x16\n" +
 	"\x06device\x18\x02 \x01(\tR\x06device\x12\x1c\n" +
@@ -2860,7 +3941,7 @@ const file_sealward_v1_sealward_proto_rawDesc = "" +
 	"\x04wait\x18\x02 \x01(\bR\x04wait\"(\n" +
 	"\x10GetProofResponse\x12\x14\n" +
 	"\x05proof\x18\x01 \x01(\tR\x05proof\"\x0f\n" +
-	"\rVerifyRequest\"\x97\x02\n" +
+	"\rVerifyRequest\"\xad\x02\n" +
 	"\x0eVerifyResponse\x12\x18\n" +
 	"\arecords\x18\x01 \x01(\x04R\arecords\x12\x1e\n" +
 	"\n" +
@@ -2872,22 +3953,33 @@ const file_sealward_v1_sealward_proto_rawDesc = "" +
 	"\x06failed\x18\x06 \x01(\x04R\x06failed\x12'\n" +
 	"\x0foutcome_unknown\x18\a \x01(\x04R\x0eoutcomeUnknown\x12 \n" +
 	"\vcheckpoints\x18\b \x01(\x04R\vcheckpoints\x12\x1a\n" +
-	"\bproblems\x18\t \x03(\tR\bproblems\"@\n" +
+	"\bproblems\x18\t \x03(\tR\bproblems\x12\x14\n" +
+	"\x05acted\x18\n" +
+	" \x01(\x04R\x05acted\"@\n" +
 	"\vErrorDetail\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x02 \x01(\tR\trequestId2\xda\x04\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId2\xaf\x05\n" +
 	"\rSignerService\x12;\n" +
 	"\x04Sign\x12\x18.sealward.v1.SignRequest\x1a\x19.sealward.v1.SignResponse\x12D\n" +
 	"\aInspect\x12\x1b.sealward.v1.InspectRequest\x1a\x1c.sealward.v1.InspectResponse\x12P\n" +
 	"\vCheckPolicy\x12\x1f.sealward.v1.CheckPolicyRequest\x1a .sealward.v1.CheckPolicyResponse\x12M\n" +
 	"\n" +
-	"GetRequest\x12\x1e.sealward.v1.GetRequestRequest\x1a\x1f.sealward.v1.GetRequestResponse\x12G\n" +
+	"GetRequest\x12\x1e.sealward.v1.GetRequestRequest\x1a\x1f.sealward.v1.GetRequestResponse\x12S\n" +
+	"\fWatchRequest\x12 .sealward.v1.WatchRequestRequest\x1a!.sealward.v1.WatchRequestResponse\x12G\n" +
 	"\bListKeys\x12\x1c.sealward.v1.ListKeysRequest\x1a\x1d.sealward.v1.ListKeysResponse\x12A\n" +
 	"\x06GetKey\x12\x1a.sealward.v1.GetKeyRequest\x1a\x1b.sealward.v1.GetKeyResponse\x12M\n" +
 	"\n" +
 	"ListLimits\x12\x1e.sealward.v1.ListLimitsRequest\x1a\x1f.sealward.v1.ListLimitsResponse\x12J\n" +
-	"\tGetStatus\x12\x1d.sealward.v1.GetStatusRequest\x1a\x1e.sealward.v1.GetStatusResponse2\xc6\x02\n" +
+	"\tGetStatus\x12\x1d.sealward.v1.GetStatusRequest\x1a\x1e.sealward.v1.GetStatusResponse2\xc5\x03\n" +
+	"\rDeviceService\x12S\n" +
+	"\fGetUnlockKey\x12 .sealward.v1.GetUnlockKeyRequest\x1a!.sealward.v1.GetUnlockKeyResponse\x12A\n" +
+	"\x06Unlock\x12\x1a.sealward.v1.UnlockRequest\x1a\x1b.sealward.v1.UnlockResponse\x12>\n" +
+	"\x05Retry\x12\x19.sealward.v1.RetryRequest\x1a\x1a.sealward.v1.RetryResponse\x12J\n" +
+	"\tGetTarget\x12\x1d.sealward.v1.GetTargetRequest\x1a\x1e.sealward.v1.GetTargetResponse\x12M\n" +
+	"\n" +
+	"PlanReseal\x12\x1e.sealward.v1.PlanResealRequest\x1a\x1f.sealward.v1.PlanResealResponse\x12A\n" +
+	"\x06Reseal\x12\x1a.sealward.v1.ResealRequest\x1a\x1b.sealward.v1.ResealResponse2\xc6\x02\n" +
 	"\x0eJournalService\x12P\n" +
 	"\vListEntries\x12\x1f.sealward.v1.ListEntriesRequest\x1a .sealward.v1.ListEntriesResponse\x12V\n" +
 	"\rGetCheckpoint\x12!.sealward.v1.GetCheckpointRequest\x1a\".sealward.v1.GetCheckpointResponse\x12G\n" +
@@ -2906,7 +3998,7 @@ func file_sealward_v1_sealward_proto_rawDescGZIP() []byte {
 	return file_sealward_v1_sealward_proto_rawDescData
 }
 
-var file_sealward_v1_sealward_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_sealward_v1_sealward_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
 var file_sealward_v1_sealward_proto_goTypes = []any{
 	(*Request)(nil),               // 0: sealward.v1.Request
 	(*SignRequest)(nil),           // 1: sealward.v1.SignRequest
@@ -2917,108 +4009,157 @@ var file_sealward_v1_sealward_proto_goTypes = []any{
 	(*CheckPolicyResponse)(nil),   // 6: sealward.v1.CheckPolicyResponse
 	(*GetRequestRequest)(nil),     // 7: sealward.v1.GetRequestRequest
 	(*GetRequestResponse)(nil),    // 8: sealward.v1.GetRequestResponse
-	(*ListKeysRequest)(nil),       // 9: sealward.v1.ListKeysRequest
-	(*ListKeysResponse)(nil),      // 10: sealward.v1.ListKeysResponse
-	(*GetKeyRequest)(nil),         // 11: sealward.v1.GetKeyRequest
-	(*GetKeyResponse)(nil),        // 12: sealward.v1.GetKeyResponse
-	(*Key)(nil),                   // 13: sealward.v1.Key
-	(*ListLimitsRequest)(nil),     // 14: sealward.v1.ListLimitsRequest
-	(*ListLimitsResponse)(nil),    // 15: sealward.v1.ListLimitsResponse
-	(*LimitState)(nil),            // 16: sealward.v1.LimitState
-	(*GetStatusRequest)(nil),      // 17: sealward.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),     // 18: sealward.v1.GetStatusResponse
-	(*KeyHealth)(nil),             // 19: sealward.v1.KeyHealth
-	(*Intent)(nil),                // 20: sealward.v1.Intent
-	(*Effect)(nil),                // 21: sealward.v1.Effect
-	(*Quantity)(nil),              // 22: sealward.v1.Quantity
-	(*Field)(nil),                 // 23: sealward.v1.Field
-	(*Warning)(nil),               // 24: sealward.v1.Warning
-	(*Message)(nil),               // 25: sealward.v1.Message
-	(*Decision)(nil),              // 26: sealward.v1.Decision
-	(*LimitUse)(nil),              // 27: sealward.v1.LimitUse
-	(*ListEntriesRequest)(nil),    // 28: sealward.v1.ListEntriesRequest
-	(*ListEntriesResponse)(nil),   // 29: sealward.v1.ListEntriesResponse
-	(*Entry)(nil),                 // 30: sealward.v1.Entry
-	(*GetCheckpointRequest)(nil),  // 31: sealward.v1.GetCheckpointRequest
-	(*GetCheckpointResponse)(nil), // 32: sealward.v1.GetCheckpointResponse
-	(*GetProofRequest)(nil),       // 33: sealward.v1.GetProofRequest
-	(*GetProofResponse)(nil),      // 34: sealward.v1.GetProofResponse
-	(*VerifyRequest)(nil),         // 35: sealward.v1.VerifyRequest
-	(*VerifyResponse)(nil),        // 36: sealward.v1.VerifyResponse
-	(*ErrorDetail)(nil),           // 37: sealward.v1.ErrorDetail
-	nil,                           // 38: sealward.v1.Effect.AttributesEntry
-	(*timestamppb.Timestamp)(nil), // 39: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 40: google.protobuf.Duration
+	(*WatchRequestRequest)(nil),   // 9: sealward.v1.WatchRequestRequest
+	(*WatchRequestResponse)(nil),  // 10: sealward.v1.WatchRequestResponse
+	(*GetUnlockKeyRequest)(nil),   // 11: sealward.v1.GetUnlockKeyRequest
+	(*GetUnlockKeyResponse)(nil),  // 12: sealward.v1.GetUnlockKeyResponse
+	(*UnlockRequest)(nil),         // 13: sealward.v1.UnlockRequest
+	(*UnlockResponse)(nil),        // 14: sealward.v1.UnlockResponse
+	(*RetryRequest)(nil),          // 15: sealward.v1.RetryRequest
+	(*RetryResponse)(nil),         // 16: sealward.v1.RetryResponse
+	(*GetTargetRequest)(nil),      // 17: sealward.v1.GetTargetRequest
+	(*GetTargetResponse)(nil),     // 18: sealward.v1.GetTargetResponse
+	(*PlanResealRequest)(nil),     // 19: sealward.v1.PlanResealRequest
+	(*PlanResealResponse)(nil),    // 20: sealward.v1.PlanResealResponse
+	(*ResealRequest)(nil),         // 21: sealward.v1.ResealRequest
+	(*ResealResponse)(nil),        // 22: sealward.v1.ResealResponse
+	(*TokenHealth)(nil),           // 23: sealward.v1.TokenHealth
+	(*Evidence)(nil),              // 24: sealward.v1.Evidence
+	(*ListKeysRequest)(nil),       // 25: sealward.v1.ListKeysRequest
+	(*ListKeysResponse)(nil),      // 26: sealward.v1.ListKeysResponse
+	(*GetKeyRequest)(nil),         // 27: sealward.v1.GetKeyRequest
+	(*GetKeyResponse)(nil),        // 28: sealward.v1.GetKeyResponse
+	(*Key)(nil),                   // 29: sealward.v1.Key
+	(*ListLimitsRequest)(nil),     // 30: sealward.v1.ListLimitsRequest
+	(*ListLimitsResponse)(nil),    // 31: sealward.v1.ListLimitsResponse
+	(*LimitState)(nil),            // 32: sealward.v1.LimitState
+	(*GetStatusRequest)(nil),      // 33: sealward.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),     // 34: sealward.v1.GetStatusResponse
+	(*KeyHealth)(nil),             // 35: sealward.v1.KeyHealth
+	(*Intent)(nil),                // 36: sealward.v1.Intent
+	(*Effect)(nil),                // 37: sealward.v1.Effect
+	(*Quantity)(nil),              // 38: sealward.v1.Quantity
+	(*Field)(nil),                 // 39: sealward.v1.Field
+	(*Warning)(nil),               // 40: sealward.v1.Warning
+	(*Message)(nil),               // 41: sealward.v1.Message
+	(*Decision)(nil),              // 42: sealward.v1.Decision
+	(*LimitUse)(nil),              // 43: sealward.v1.LimitUse
+	(*ListEntriesRequest)(nil),    // 44: sealward.v1.ListEntriesRequest
+	(*ListEntriesResponse)(nil),   // 45: sealward.v1.ListEntriesResponse
+	(*Entry)(nil),                 // 46: sealward.v1.Entry
+	(*GetCheckpointRequest)(nil),  // 47: sealward.v1.GetCheckpointRequest
+	(*GetCheckpointResponse)(nil), // 48: sealward.v1.GetCheckpointResponse
+	(*GetProofRequest)(nil),       // 49: sealward.v1.GetProofRequest
+	(*GetProofResponse)(nil),      // 50: sealward.v1.GetProofResponse
+	(*VerifyRequest)(nil),         // 51: sealward.v1.VerifyRequest
+	(*VerifyResponse)(nil),        // 52: sealward.v1.VerifyResponse
+	(*ErrorDetail)(nil),           // 53: sealward.v1.ErrorDetail
+	nil,                           // 54: sealward.v1.PlanResealRequest.PcrsEntry
+	nil,                           // 55: sealward.v1.PlanResealResponse.PcrsEntry
+	nil,                           // 56: sealward.v1.ResealRequest.PcrsEntry
+	nil,                           // 57: sealward.v1.Evidence.PartsEntry
+	nil,                           // 58: sealward.v1.Effect.AttributesEntry
+	(*timestamppb.Timestamp)(nil), // 59: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 60: google.protobuf.Duration
 }
 var file_sealward_v1_sealward_proto_depIdxs = []int32{
-	39, // 0: sealward.v1.Request.not_before:type_name -> google.protobuf.Timestamp
-	39, // 1: sealward.v1.Request.expires:type_name -> google.protobuf.Timestamp
+	59, // 0: sealward.v1.Request.not_before:type_name -> google.protobuf.Timestamp
+	59, // 1: sealward.v1.Request.expires:type_name -> google.protobuf.Timestamp
 	0,  // 2: sealward.v1.SignRequest.request:type_name -> sealward.v1.Request
-	40, // 3: sealward.v1.SignRequest.wait:type_name -> google.protobuf.Duration
-	20, // 4: sealward.v1.SignResponse.intent:type_name -> sealward.v1.Intent
-	13, // 5: sealward.v1.SignResponse.key:type_name -> sealward.v1.Key
-	39, // 6: sealward.v1.SignResponse.authorized:type_name -> google.protobuf.Timestamp
-	20, // 7: sealward.v1.InspectResponse.intent:type_name -> sealward.v1.Intent
+	60, // 3: sealward.v1.SignRequest.wait:type_name -> google.protobuf.Duration
+	36, // 4: sealward.v1.SignResponse.intent:type_name -> sealward.v1.Intent
+	29, // 5: sealward.v1.SignResponse.key:type_name -> sealward.v1.Key
+	59, // 6: sealward.v1.SignResponse.authorized:type_name -> google.protobuf.Timestamp
+	36, // 7: sealward.v1.InspectResponse.intent:type_name -> sealward.v1.Intent
 	0,  // 8: sealward.v1.CheckPolicyRequest.request:type_name -> sealward.v1.Request
-	26, // 9: sealward.v1.CheckPolicyResponse.decision:type_name -> sealward.v1.Decision
-	20, // 10: sealward.v1.CheckPolicyResponse.intent:type_name -> sealward.v1.Intent
-	20, // 11: sealward.v1.GetRequestResponse.intent:type_name -> sealward.v1.Intent
-	26, // 12: sealward.v1.GetRequestResponse.decision:type_name -> sealward.v1.Decision
-	39, // 13: sealward.v1.GetRequestResponse.time:type_name -> google.protobuf.Timestamp
-	13, // 14: sealward.v1.ListKeysResponse.keys:type_name -> sealward.v1.Key
-	13, // 15: sealward.v1.GetKeyResponse.key:type_name -> sealward.v1.Key
-	16, // 16: sealward.v1.ListLimitsResponse.limits:type_name -> sealward.v1.LimitState
-	40, // 17: sealward.v1.LimitState.window:type_name -> google.protobuf.Duration
-	39, // 18: sealward.v1.LimitState.frees:type_name -> google.protobuf.Timestamp
-	39, // 19: sealward.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	39, // 20: sealward.v1.GetStatusResponse.policy_loaded:type_name -> google.protobuf.Timestamp
-	39, // 21: sealward.v1.GetStatusResponse.journal_time:type_name -> google.protobuf.Timestamp
-	40, // 22: sealward.v1.GetStatusResponse.journal_time_held:type_name -> google.protobuf.Duration
-	19, // 23: sealward.v1.GetStatusResponse.keys:type_name -> sealward.v1.KeyHealth
-	21, // 24: sealward.v1.Intent.effects:type_name -> sealward.v1.Effect
-	22, // 25: sealward.v1.Intent.outflow:type_name -> sealward.v1.Quantity
-	22, // 26: sealward.v1.Intent.fee:type_name -> sealward.v1.Quantity
-	23, // 27: sealward.v1.Intent.fields:type_name -> sealward.v1.Field
-	24, // 28: sealward.v1.Intent.warnings:type_name -> sealward.v1.Warning
-	23, // 29: sealward.v1.Intent.digests:type_name -> sealward.v1.Field
-	25, // 30: sealward.v1.Intent.messages:type_name -> sealward.v1.Message
-	22, // 31: sealward.v1.Effect.quantity:type_name -> sealward.v1.Quantity
-	39, // 32: sealward.v1.Effect.until:type_name -> google.protobuf.Timestamp
-	38, // 33: sealward.v1.Effect.attributes:type_name -> sealward.v1.Effect.AttributesEntry
-	27, // 34: sealward.v1.Decision.limits:type_name -> sealward.v1.LimitUse
-	40, // 35: sealward.v1.LimitUse.window:type_name -> google.protobuf.Duration
-	39, // 36: sealward.v1.LimitUse.frees:type_name -> google.protobuf.Timestamp
-	30, // 37: sealward.v1.ListEntriesResponse.entries:type_name -> sealward.v1.Entry
-	39, // 38: sealward.v1.Entry.time:type_name -> google.protobuf.Timestamp
-	1,  // 39: sealward.v1.SignerService.Sign:input_type -> sealward.v1.SignRequest
-	3,  // 40: sealward.v1.SignerService.Inspect:input_type -> sealward.v1.InspectRequest
-	5,  // 41: sealward.v1.SignerService.CheckPolicy:input_type -> sealward.v1.CheckPolicyRequest
-	7,  // 42: sealward.v1.SignerService.GetRequest:input_type -> sealward.v1.GetRequestRequest
-	9,  // 43: sealward.v1.SignerService.ListKeys:input_type -> sealward.v1.ListKeysRequest
-	11, // 44: sealward.v1.SignerService.GetKey:input_type -> sealward.v1.GetKeyRequest
-	14, // 45: sealward.v1.SignerService.ListLimits:input_type -> sealward.v1.ListLimitsRequest
-	17, // 46: sealward.v1.SignerService.GetStatus:input_type -> sealward.v1.GetStatusRequest
-	28, // 47: sealward.v1.JournalService.ListEntries:input_type -> sealward.v1.ListEntriesRequest
-	31, // 48: sealward.v1.JournalService.GetCheckpoint:input_type -> sealward.v1.GetCheckpointRequest
-	33, // 49: sealward.v1.JournalService.GetProof:input_type -> sealward.v1.GetProofRequest
-	35, // 50: sealward.v1.JournalService.Verify:input_type -> sealward.v1.VerifyRequest
-	2,  // 51: sealward.v1.SignerService.Sign:output_type -> sealward.v1.SignResponse
-	4,  // 52: sealward.v1.SignerService.Inspect:output_type -> sealward.v1.InspectResponse
-	6,  // 53: sealward.v1.SignerService.CheckPolicy:output_type -> sealward.v1.CheckPolicyResponse
-	8,  // 54: sealward.v1.SignerService.GetRequest:output_type -> sealward.v1.GetRequestResponse
-	10, // 55: sealward.v1.SignerService.ListKeys:output_type -> sealward.v1.ListKeysResponse
-	12, // 56: sealward.v1.SignerService.GetKey:output_type -> sealward.v1.GetKeyResponse
-	15, // 57: sealward.v1.SignerService.ListLimits:output_type -> sealward.v1.ListLimitsResponse
-	18, // 58: sealward.v1.SignerService.GetStatus:output_type -> sealward.v1.GetStatusResponse
-	29, // 59: sealward.v1.JournalService.ListEntries:output_type -> sealward.v1.ListEntriesResponse
-	32, // 60: sealward.v1.JournalService.GetCheckpoint:output_type -> sealward.v1.GetCheckpointResponse
-	34, // 61: sealward.v1.JournalService.GetProof:output_type -> sealward.v1.GetProofResponse
-	36, // 62: sealward.v1.JournalService.Verify:output_type -> sealward.v1.VerifyResponse
-	51, // [51:63] is the sub-list for method output_type
-	39, // [39:51] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	42, // 9: sealward.v1.CheckPolicyResponse.decision:type_name -> sealward.v1.Decision
+	36, // 10: sealward.v1.CheckPolicyResponse.intent:type_name -> sealward.v1.Intent
+	36, // 11: sealward.v1.GetRequestResponse.intent:type_name -> sealward.v1.Intent
+	42, // 12: sealward.v1.GetRequestResponse.decision:type_name -> sealward.v1.Decision
+	59, // 13: sealward.v1.GetRequestResponse.time:type_name -> google.protobuf.Timestamp
+	60, // 14: sealward.v1.WatchRequestRequest.wait:type_name -> google.protobuf.Duration
+	23, // 15: sealward.v1.UnlockResponse.token:type_name -> sealward.v1.TokenHealth
+	23, // 16: sealward.v1.RetryResponse.token:type_name -> sealward.v1.TokenHealth
+	54, // 17: sealward.v1.PlanResealRequest.pcrs:type_name -> sealward.v1.PlanResealRequest.PcrsEntry
+	55, // 18: sealward.v1.PlanResealResponse.pcrs:type_name -> sealward.v1.PlanResealResponse.PcrsEntry
+	56, // 19: sealward.v1.ResealRequest.pcrs:type_name -> sealward.v1.ResealRequest.PcrsEntry
+	59, // 20: sealward.v1.TokenHealth.since:type_name -> google.protobuf.Timestamp
+	59, // 21: sealward.v1.TokenHealth.retry:type_name -> google.protobuf.Timestamp
+	39, // 22: sealward.v1.TokenHealth.facts:type_name -> sealward.v1.Field
+	57, // 23: sealward.v1.Evidence.parts:type_name -> sealward.v1.Evidence.PartsEntry
+	39, // 24: sealward.v1.Evidence.proven:type_name -> sealward.v1.Field
+	39, // 25: sealward.v1.Evidence.claimed:type_name -> sealward.v1.Field
+	29, // 26: sealward.v1.ListKeysResponse.keys:type_name -> sealward.v1.Key
+	29, // 27: sealward.v1.GetKeyResponse.key:type_name -> sealward.v1.Key
+	24, // 28: sealward.v1.GetKeyResponse.evidence:type_name -> sealward.v1.Evidence
+	39, // 29: sealward.v1.GetKeyResponse.facts:type_name -> sealward.v1.Field
+	32, // 30: sealward.v1.ListLimitsResponse.limits:type_name -> sealward.v1.LimitState
+	60, // 31: sealward.v1.LimitState.window:type_name -> google.protobuf.Duration
+	59, // 32: sealward.v1.LimitState.frees:type_name -> google.protobuf.Timestamp
+	59, // 33: sealward.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	59, // 34: sealward.v1.GetStatusResponse.policy_loaded:type_name -> google.protobuf.Timestamp
+	59, // 35: sealward.v1.GetStatusResponse.journal_time:type_name -> google.protobuf.Timestamp
+	60, // 36: sealward.v1.GetStatusResponse.journal_time_held:type_name -> google.protobuf.Duration
+	35, // 37: sealward.v1.GetStatusResponse.keys:type_name -> sealward.v1.KeyHealth
+	23, // 38: sealward.v1.GetStatusResponse.tokens:type_name -> sealward.v1.TokenHealth
+	37, // 39: sealward.v1.Intent.effects:type_name -> sealward.v1.Effect
+	38, // 40: sealward.v1.Intent.outflow:type_name -> sealward.v1.Quantity
+	38, // 41: sealward.v1.Intent.fee:type_name -> sealward.v1.Quantity
+	39, // 42: sealward.v1.Intent.fields:type_name -> sealward.v1.Field
+	40, // 43: sealward.v1.Intent.warnings:type_name -> sealward.v1.Warning
+	39, // 44: sealward.v1.Intent.digests:type_name -> sealward.v1.Field
+	41, // 45: sealward.v1.Intent.messages:type_name -> sealward.v1.Message
+	38, // 46: sealward.v1.Effect.quantity:type_name -> sealward.v1.Quantity
+	59, // 47: sealward.v1.Effect.until:type_name -> google.protobuf.Timestamp
+	58, // 48: sealward.v1.Effect.attributes:type_name -> sealward.v1.Effect.AttributesEntry
+	43, // 49: sealward.v1.Decision.limits:type_name -> sealward.v1.LimitUse
+	60, // 50: sealward.v1.LimitUse.window:type_name -> google.protobuf.Duration
+	59, // 51: sealward.v1.LimitUse.frees:type_name -> google.protobuf.Timestamp
+	46, // 52: sealward.v1.ListEntriesResponse.entries:type_name -> sealward.v1.Entry
+	59, // 53: sealward.v1.Entry.time:type_name -> google.protobuf.Timestamp
+	1,  // 54: sealward.v1.SignerService.Sign:input_type -> sealward.v1.SignRequest
+	3,  // 55: sealward.v1.SignerService.Inspect:input_type -> sealward.v1.InspectRequest
+	5,  // 56: sealward.v1.SignerService.CheckPolicy:input_type -> sealward.v1.CheckPolicyRequest
+	7,  // 57: sealward.v1.SignerService.GetRequest:input_type -> sealward.v1.GetRequestRequest
+	9,  // 58: sealward.v1.SignerService.WatchRequest:input_type -> sealward.v1.WatchRequestRequest
+	25, // 59: sealward.v1.SignerService.ListKeys:input_type -> sealward.v1.ListKeysRequest
+	27, // 60: sealward.v1.SignerService.GetKey:input_type -> sealward.v1.GetKeyRequest
+	30, // 61: sealward.v1.SignerService.ListLimits:input_type -> sealward.v1.ListLimitsRequest
+	33, // 62: sealward.v1.SignerService.GetStatus:input_type -> sealward.v1.GetStatusRequest
+	11, // 63: sealward.v1.DeviceService.GetUnlockKey:input_type -> sealward.v1.GetUnlockKeyRequest
+	13, // 64: sealward.v1.DeviceService.Unlock:input_type -> sealward.v1.UnlockRequest
+	15, // 65: sealward.v1.DeviceService.Retry:input_type -> sealward.v1.RetryRequest
+	17, // 66: sealward.v1.DeviceService.GetTarget:input_type -> sealward.v1.GetTargetRequest
+	19, // 67: sealward.v1.DeviceService.PlanReseal:input_type -> sealward.v1.PlanResealRequest
+	21, // 68: sealward.v1.DeviceService.Reseal:input_type -> sealward.v1.ResealRequest
+	44, // 69: sealward.v1.JournalService.ListEntries:input_type -> sealward.v1.ListEntriesRequest
+	47, // 70: sealward.v1.JournalService.GetCheckpoint:input_type -> sealward.v1.GetCheckpointRequest
+	49, // 71: sealward.v1.JournalService.GetProof:input_type -> sealward.v1.GetProofRequest
+	51, // 72: sealward.v1.JournalService.Verify:input_type -> sealward.v1.VerifyRequest
+	2,  // 73: sealward.v1.SignerService.Sign:output_type -> sealward.v1.SignResponse
+	4,  // 74: sealward.v1.SignerService.Inspect:output_type -> sealward.v1.InspectResponse
+	6,  // 75: sealward.v1.SignerService.CheckPolicy:output_type -> sealward.v1.CheckPolicyResponse
+	8,  // 76: sealward.v1.SignerService.GetRequest:output_type -> sealward.v1.GetRequestResponse
+	10, // 77: sealward.v1.SignerService.WatchRequest:output_type -> sealward.v1.WatchRequestResponse
+	26, // 78: sealward.v1.SignerService.ListKeys:output_type -> sealward.v1.ListKeysResponse
+	28, // 79: sealward.v1.SignerService.GetKey:output_type -> sealward.v1.GetKeyResponse
+	31, // 80: sealward.v1.SignerService.ListLimits:output_type -> sealward.v1.ListLimitsResponse
+	34, // 81: sealward.v1.SignerService.GetStatus:output_type -> sealward.v1.GetStatusResponse
+	12, // 82: sealward.v1.DeviceService.GetUnlockKey:output_type -> sealward.v1.GetUnlockKeyResponse
+	14, // 83: sealward.v1.DeviceService.Unlock:output_type -> sealward.v1.UnlockResponse
+	16, // 84: sealward.v1.DeviceService.Retry:output_type -> sealward.v1.RetryResponse
+	18, // 85: sealward.v1.DeviceService.GetTarget:output_type -> sealward.v1.GetTargetResponse
+	20, // 86: sealward.v1.DeviceService.PlanReseal:output_type -> sealward.v1.PlanResealResponse
+	22, // 87: sealward.v1.DeviceService.Reseal:output_type -> sealward.v1.ResealResponse
+	45, // 88: sealward.v1.JournalService.ListEntries:output_type -> sealward.v1.ListEntriesResponse
+	48, // 89: sealward.v1.JournalService.GetCheckpoint:output_type -> sealward.v1.GetCheckpointResponse
+	50, // 90: sealward.v1.JournalService.GetProof:output_type -> sealward.v1.GetProofResponse
+	52, // 91: sealward.v1.JournalService.Verify:output_type -> sealward.v1.VerifyResponse
+	73, // [73:92] is the sub-list for method output_type
+	54, // [54:73] is the sub-list for method input_type
+	54, // [54:54] is the sub-list for extension type_name
+	54, // [54:54] is the sub-list for extension extendee
+	0,  // [0:54] is the sub-list for field type_name
 }
 
 func init() { file_sealward_v1_sealward_proto_init() }
@@ -3026,15 +4167,16 @@ func file_sealward_v1_sealward_proto_init() {
 	if File_sealward_v1_sealward_proto != nil {
 		return
 	}
+	file_sealward_v1_sealward_proto_msgTypes[23].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sealward_v1_sealward_proto_rawDesc), len(file_sealward_v1_sealward_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   39,
+			NumMessages:   59,
 			NumExtensions: 0,
-			NumServices:   2,
+			NumServices:   3,
 		},
 		GoTypes:           file_sealward_v1_sealward_proto_goTypes,
 		DependencyIndexes: file_sealward_v1_sealward_proto_depIdxs,

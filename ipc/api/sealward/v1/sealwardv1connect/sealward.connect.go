@@ -26,6 +26,8 @@ const _ = connect.IsAtLeastVersion1_13_0
 const (
 	// SignerServiceName is the fully-qualified name of the SignerService service.
 	SignerServiceName = "sealward.v1.SignerService"
+	// DeviceServiceName is the fully-qualified name of the DeviceService service.
+	DeviceServiceName = "sealward.v1.DeviceService"
 	// JournalServiceName is the fully-qualified name of the JournalService service.
 	JournalServiceName = "sealward.v1.JournalService"
 )
@@ -48,6 +50,9 @@ const (
 	// SignerServiceGetRequestProcedure is the fully-qualified name of the SignerService's GetRequest
 	// RPC.
 	SignerServiceGetRequestProcedure = "/sealward.v1.SignerService/GetRequest"
+	// SignerServiceWatchRequestProcedure is the fully-qualified name of the SignerService's
+	// WatchRequest RPC.
+	SignerServiceWatchRequestProcedure = "/sealward.v1.SignerService/WatchRequest"
 	// SignerServiceListKeysProcedure is the fully-qualified name of the SignerService's ListKeys RPC.
 	SignerServiceListKeysProcedure = "/sealward.v1.SignerService/ListKeys"
 	// SignerServiceGetKeyProcedure is the fully-qualified name of the SignerService's GetKey RPC.
@@ -57,6 +62,20 @@ const (
 	SignerServiceListLimitsProcedure = "/sealward.v1.SignerService/ListLimits"
 	// SignerServiceGetStatusProcedure is the fully-qualified name of the SignerService's GetStatus RPC.
 	SignerServiceGetStatusProcedure = "/sealward.v1.SignerService/GetStatus"
+	// DeviceServiceGetUnlockKeyProcedure is the fully-qualified name of the DeviceService's
+	// GetUnlockKey RPC.
+	DeviceServiceGetUnlockKeyProcedure = "/sealward.v1.DeviceService/GetUnlockKey"
+	// DeviceServiceUnlockProcedure is the fully-qualified name of the DeviceService's Unlock RPC.
+	DeviceServiceUnlockProcedure = "/sealward.v1.DeviceService/Unlock"
+	// DeviceServiceRetryProcedure is the fully-qualified name of the DeviceService's Retry RPC.
+	DeviceServiceRetryProcedure = "/sealward.v1.DeviceService/Retry"
+	// DeviceServiceGetTargetProcedure is the fully-qualified name of the DeviceService's GetTarget RPC.
+	DeviceServiceGetTargetProcedure = "/sealward.v1.DeviceService/GetTarget"
+	// DeviceServicePlanResealProcedure is the fully-qualified name of the DeviceService's PlanReseal
+	// RPC.
+	DeviceServicePlanResealProcedure = "/sealward.v1.DeviceService/PlanReseal"
+	// DeviceServiceResealProcedure is the fully-qualified name of the DeviceService's Reseal RPC.
+	DeviceServiceResealProcedure = "/sealward.v1.DeviceService/Reseal"
 	// JournalServiceListEntriesProcedure is the fully-qualified name of the JournalService's
 	// ListEntries RPC.
 	JournalServiceListEntriesProcedure = "/sealward.v1.JournalService/ListEntries"
@@ -79,6 +98,9 @@ type SignerServiceClient interface {
 	CheckPolicy(context.Context, *connect.Request[v1.CheckPolicyRequest]) (*connect.Response[v1.CheckPolicyResponse], error)
 	// GetRequest looks up a request by id.
 	GetRequest(context.Context, *connect.Request[v1.GetRequestRequest]) (*connect.Response[v1.GetRequestResponse], error)
+	// WatchRequest tells what a request waits for, as soon as that is something else
+	// than the caller knows.
+	WatchRequest(context.Context, *connect.Request[v1.WatchRequestRequest]) (*connect.Response[v1.WatchRequestResponse], error)
 	// ListKeys lists the keys that some rule gives to the caller.
 	ListKeys(context.Context, *connect.Request[v1.ListKeysRequest]) (*connect.Response[v1.ListKeysResponse], error)
 	// GetKey shows one of them.
@@ -124,6 +146,12 @@ func NewSignerServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(signerServiceMethods.ByName("GetRequest")),
 			connect.WithClientOptions(opts...),
 		),
+		watchRequest: connect.NewClient[v1.WatchRequestRequest, v1.WatchRequestResponse](
+			httpClient,
+			baseURL+SignerServiceWatchRequestProcedure,
+			connect.WithSchema(signerServiceMethods.ByName("WatchRequest")),
+			connect.WithClientOptions(opts...),
+		),
 		listKeys: connect.NewClient[v1.ListKeysRequest, v1.ListKeysResponse](
 			httpClient,
 			baseURL+SignerServiceListKeysProcedure,
@@ -153,14 +181,15 @@ func NewSignerServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 
 // signerServiceClient implements SignerServiceClient.
 type signerServiceClient struct {
-	sign        *connect.Client[v1.SignRequest, v1.SignResponse]
-	inspect     *connect.Client[v1.InspectRequest, v1.InspectResponse]
-	checkPolicy *connect.Client[v1.CheckPolicyRequest, v1.CheckPolicyResponse]
-	getRequest  *connect.Client[v1.GetRequestRequest, v1.GetRequestResponse]
-	listKeys    *connect.Client[v1.ListKeysRequest, v1.ListKeysResponse]
-	getKey      *connect.Client[v1.GetKeyRequest, v1.GetKeyResponse]
-	listLimits  *connect.Client[v1.ListLimitsRequest, v1.ListLimitsResponse]
-	getStatus   *connect.Client[v1.GetStatusRequest, v1.GetStatusResponse]
+	sign         *connect.Client[v1.SignRequest, v1.SignResponse]
+	inspect      *connect.Client[v1.InspectRequest, v1.InspectResponse]
+	checkPolicy  *connect.Client[v1.CheckPolicyRequest, v1.CheckPolicyResponse]
+	getRequest   *connect.Client[v1.GetRequestRequest, v1.GetRequestResponse]
+	watchRequest *connect.Client[v1.WatchRequestRequest, v1.WatchRequestResponse]
+	listKeys     *connect.Client[v1.ListKeysRequest, v1.ListKeysResponse]
+	getKey       *connect.Client[v1.GetKeyRequest, v1.GetKeyResponse]
+	listLimits   *connect.Client[v1.ListLimitsRequest, v1.ListLimitsResponse]
+	getStatus    *connect.Client[v1.GetStatusRequest, v1.GetStatusResponse]
 }
 
 // Sign calls sealward.v1.SignerService.Sign.
@@ -181,6 +210,11 @@ func (c *signerServiceClient) CheckPolicy(ctx context.Context, req *connect.Requ
 // GetRequest calls sealward.v1.SignerService.GetRequest.
 func (c *signerServiceClient) GetRequest(ctx context.Context, req *connect.Request[v1.GetRequestRequest]) (*connect.Response[v1.GetRequestResponse], error) {
 	return c.getRequest.CallUnary(ctx, req)
+}
+
+// WatchRequest calls sealward.v1.SignerService.WatchRequest.
+func (c *signerServiceClient) WatchRequest(ctx context.Context, req *connect.Request[v1.WatchRequestRequest]) (*connect.Response[v1.WatchRequestResponse], error) {
+	return c.watchRequest.CallUnary(ctx, req)
 }
 
 // ListKeys calls sealward.v1.SignerService.ListKeys.
@@ -213,6 +247,9 @@ type SignerServiceHandler interface {
 	CheckPolicy(context.Context, *connect.Request[v1.CheckPolicyRequest]) (*connect.Response[v1.CheckPolicyResponse], error)
 	// GetRequest looks up a request by id.
 	GetRequest(context.Context, *connect.Request[v1.GetRequestRequest]) (*connect.Response[v1.GetRequestResponse], error)
+	// WatchRequest tells what a request waits for, as soon as that is something else
+	// than the caller knows.
+	WatchRequest(context.Context, *connect.Request[v1.WatchRequestRequest]) (*connect.Response[v1.WatchRequestResponse], error)
 	// ListKeys lists the keys that some rule gives to the caller.
 	ListKeys(context.Context, *connect.Request[v1.ListKeysRequest]) (*connect.Response[v1.ListKeysResponse], error)
 	// GetKey shows one of them.
@@ -254,6 +291,12 @@ func NewSignerServiceHandler(svc SignerServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(signerServiceMethods.ByName("GetRequest")),
 		connect.WithHandlerOptions(opts...),
 	)
+	signerServiceWatchRequestHandler := connect.NewUnaryHandler(
+		SignerServiceWatchRequestProcedure,
+		svc.WatchRequest,
+		connect.WithSchema(signerServiceMethods.ByName("WatchRequest")),
+		connect.WithHandlerOptions(opts...),
+	)
 	signerServiceListKeysHandler := connect.NewUnaryHandler(
 		SignerServiceListKeysProcedure,
 		svc.ListKeys,
@@ -288,6 +331,8 @@ func NewSignerServiceHandler(svc SignerServiceHandler, opts ...connect.HandlerOp
 			signerServiceCheckPolicyHandler.ServeHTTP(w, r)
 		case SignerServiceGetRequestProcedure:
 			signerServiceGetRequestHandler.ServeHTTP(w, r)
+		case SignerServiceWatchRequestProcedure:
+			signerServiceWatchRequestHandler.ServeHTTP(w, r)
 		case SignerServiceListKeysProcedure:
 			signerServiceListKeysHandler.ServeHTTP(w, r)
 		case SignerServiceGetKeyProcedure:
@@ -321,6 +366,10 @@ func (UnimplementedSignerServiceHandler) GetRequest(context.Context, *connect.Re
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sealward.v1.SignerService.GetRequest is not implemented"))
 }
 
+func (UnimplementedSignerServiceHandler) WatchRequest(context.Context, *connect.Request[v1.WatchRequestRequest]) (*connect.Response[v1.WatchRequestResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sealward.v1.SignerService.WatchRequest is not implemented"))
+}
+
 func (UnimplementedSignerServiceHandler) ListKeys(context.Context, *connect.Request[v1.ListKeysRequest]) (*connect.Response[v1.ListKeysResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sealward.v1.SignerService.ListKeys is not implemented"))
 }
@@ -335,6 +384,222 @@ func (UnimplementedSignerServiceHandler) ListLimits(context.Context, *connect.Re
 
 func (UnimplementedSignerServiceHandler) GetStatus(context.Context, *connect.Request[v1.GetStatusRequest]) (*connect.Response[v1.GetStatusResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sealward.v1.SignerService.GetStatus is not implemented"))
+}
+
+// DeviceServiceClient is a client for the sealward.v1.DeviceService service.
+type DeviceServiceClient interface {
+	// GetUnlockKey returns the key to seal a PIN to. It is new for each worker and
+	// after each use.
+	GetUnlockKey(context.Context, *connect.Request[v1.GetUnlockKeyRequest]) (*connect.Response[v1.GetUnlockKeyResponse], error)
+	// Unlock hands a sealed PIN to the token's worker, which alone can open it.
+	Unlock(context.Context, *connect.Request[v1.UnlockRequest]) (*connect.Response[v1.UnlockResponse], error)
+	// Retry has a token's credential tried once more, after its operator set it right.
+	Retry(context.Context, *connect.Request[v1.RetryRequest]) (*connect.Response[v1.RetryResponse], error)
+	// GetTarget returns what a TPM presents itself with, to be sent a wrapped key.
+	GetTarget(context.Context, *connect.Request[v1.GetTargetRequest]) (*connect.Response[v1.GetTargetResponse], error)
+	// PlanReseal tells what the PCR authority of a TPM's key has to sign so that the
+	// key can be used with other PCR values.
+	PlanReseal(context.Context, *connect.Request[v1.PlanResealRequest]) (*connect.Response[v1.PlanResealResponse], error)
+	// Reseal returns the key's file with the approval in it.
+	Reseal(context.Context, *connect.Request[v1.ResealRequest]) (*connect.Response[v1.ResealResponse], error)
+}
+
+// NewDeviceServiceClient constructs a client for the sealward.v1.DeviceService service. By default,
+// it uses the Connect protocol with the binary Protobuf Codec, asks for gzipped responses, and
+// sends uncompressed requests. To use the gRPC or gRPC-Web protocols, supply the connect.WithGRPC()
+// or connect.WithGRPCWeb() options.
+//
+// The URL supplied here should be the base URL for the Connect or gRPC server (for example,
+// http://api.acme.com or https://acme.com/grpc).
+func NewDeviceServiceClient(httpClient connect.HTTPClient, baseURL string, opts ...connect.ClientOption) DeviceServiceClient {
+	baseURL = strings.TrimRight(baseURL, "/")
+	deviceServiceMethods := v1.File_sealward_v1_sealward_proto.Services().ByName("DeviceService").Methods()
+	return &deviceServiceClient{
+		getUnlockKey: connect.NewClient[v1.GetUnlockKeyRequest, v1.GetUnlockKeyResponse](
+			httpClient,
+			baseURL+DeviceServiceGetUnlockKeyProcedure,
+			connect.WithSchema(deviceServiceMethods.ByName("GetUnlockKey")),
+			connect.WithClientOptions(opts...),
+		),
+		unlock: connect.NewClient[v1.UnlockRequest, v1.UnlockResponse](
+			httpClient,
+			baseURL+DeviceServiceUnlockProcedure,
+			connect.WithSchema(deviceServiceMethods.ByName("Unlock")),
+			connect.WithClientOptions(opts...),
+		),
+		retry: connect.NewClient[v1.RetryRequest, v1.RetryResponse](
+			httpClient,
+			baseURL+DeviceServiceRetryProcedure,
+			connect.WithSchema(deviceServiceMethods.ByName("Retry")),
+			connect.WithClientOptions(opts...),
+		),
+		getTarget: connect.NewClient[v1.GetTargetRequest, v1.GetTargetResponse](
+			httpClient,
+			baseURL+DeviceServiceGetTargetProcedure,
+			connect.WithSchema(deviceServiceMethods.ByName("GetTarget")),
+			connect.WithClientOptions(opts...),
+		),
+		planReseal: connect.NewClient[v1.PlanResealRequest, v1.PlanResealResponse](
+			httpClient,
+			baseURL+DeviceServicePlanResealProcedure,
+			connect.WithSchema(deviceServiceMethods.ByName("PlanReseal")),
+			connect.WithClientOptions(opts...),
+		),
+		reseal: connect.NewClient[v1.ResealRequest, v1.ResealResponse](
+			httpClient,
+			baseURL+DeviceServiceResealProcedure,
+			connect.WithSchema(deviceServiceMethods.ByName("Reseal")),
+			connect.WithClientOptions(opts...),
+		),
+	}
+}
+
+// deviceServiceClient implements DeviceServiceClient.
+type deviceServiceClient struct {
+	getUnlockKey *connect.Client[v1.GetUnlockKeyRequest, v1.GetUnlockKeyResponse]
+	unlock       *connect.Client[v1.UnlockRequest, v1.UnlockResponse]
+	retry        *connect.Client[v1.RetryRequest, v1.RetryResponse]
+	getTarget    *connect.Client[v1.GetTargetRequest, v1.GetTargetResponse]
+	planReseal   *connect.Client[v1.PlanResealRequest, v1.PlanResealResponse]
+	reseal       *connect.Client[v1.ResealRequest, v1.ResealResponse]
+}
+
+// GetUnlockKey calls sealward.v1.DeviceService.GetUnlockKey.
+func (c *deviceServiceClient) GetUnlockKey(ctx context.Context, req *connect.Request[v1.GetUnlockKeyRequest]) (*connect.Response[v1.GetUnlockKeyResponse], error) {
+	return c.getUnlockKey.CallUnary(ctx, req)
+}
+
+// Unlock calls sealward.v1.DeviceService.Unlock.
+func (c *deviceServiceClient) Unlock(ctx context.Context, req *connect.Request[v1.UnlockRequest]) (*connect.Response[v1.UnlockResponse], error) {
+	return c.unlock.CallUnary(ctx, req)
+}
+
+// Retry calls sealward.v1.DeviceService.Retry.
+func (c *deviceServiceClient) Retry(ctx context.Context, req *connect.Request[v1.RetryRequest]) (*connect.Response[v1.RetryResponse], error) {
+	return c.retry.CallUnary(ctx, req)
+}
+
+// GetTarget calls sealward.v1.DeviceService.GetTarget.
+func (c *deviceServiceClient) GetTarget(ctx context.Context, req *connect.Request[v1.GetTargetRequest]) (*connect.Response[v1.GetTargetResponse], error) {
+	return c.getTarget.CallUnary(ctx, req)
+}
+
+// PlanReseal calls sealward.v1.DeviceService.PlanReseal.
+func (c *deviceServiceClient) PlanReseal(ctx context.Context, req *connect.Request[v1.PlanResealRequest]) (*connect.Response[v1.PlanResealResponse], error) {
+	return c.planReseal.CallUnary(ctx, req)
+}
+
+// Reseal calls sealward.v1.DeviceService.Reseal.
+func (c *deviceServiceClient) Reseal(ctx context.Context, req *connect.Request[v1.ResealRequest]) (*connect.Response[v1.ResealResponse], error) {
+	return c.reseal.CallUnary(ctx, req)
+}
+
+// DeviceServiceHandler is an implementation of the sealward.v1.DeviceService service.
+type DeviceServiceHandler interface {
+	// GetUnlockKey returns the key to seal a PIN to. It is new for each worker and
+	// after each use.
+	GetUnlockKey(context.Context, *connect.Request[v1.GetUnlockKeyRequest]) (*connect.Response[v1.GetUnlockKeyResponse], error)
+	// Unlock hands a sealed PIN to the token's worker, which alone can open it.
+	Unlock(context.Context, *connect.Request[v1.UnlockRequest]) (*connect.Response[v1.UnlockResponse], error)
+	// Retry has a token's credential tried once more, after its operator set it right.
+	Retry(context.Context, *connect.Request[v1.RetryRequest]) (*connect.Response[v1.RetryResponse], error)
+	// GetTarget returns what a TPM presents itself with, to be sent a wrapped key.
+	GetTarget(context.Context, *connect.Request[v1.GetTargetRequest]) (*connect.Response[v1.GetTargetResponse], error)
+	// PlanReseal tells what the PCR authority of a TPM's key has to sign so that the
+	// key can be used with other PCR values.
+	PlanReseal(context.Context, *connect.Request[v1.PlanResealRequest]) (*connect.Response[v1.PlanResealResponse], error)
+	// Reseal returns the key's file with the approval in it.
+	Reseal(context.Context, *connect.Request[v1.ResealRequest]) (*connect.Response[v1.ResealResponse], error)
+}
+
+// NewDeviceServiceHandler builds an HTTP handler from the service implementation. It returns the
+// path on which to mount the handler and the handler itself.
+//
+// By default, handlers support the Connect, gRPC, and gRPC-Web protocols with the binary Protobuf
+// and JSON codecs. They also support gzip compression.
+func NewDeviceServiceHandler(svc DeviceServiceHandler, opts ...connect.HandlerOption) (string, http.Handler) {
+	deviceServiceMethods := v1.File_sealward_v1_sealward_proto.Services().ByName("DeviceService").Methods()
+	deviceServiceGetUnlockKeyHandler := connect.NewUnaryHandler(
+		DeviceServiceGetUnlockKeyProcedure,
+		svc.GetUnlockKey,
+		connect.WithSchema(deviceServiceMethods.ByName("GetUnlockKey")),
+		connect.WithHandlerOptions(opts...),
+	)
+	deviceServiceUnlockHandler := connect.NewUnaryHandler(
+		DeviceServiceUnlockProcedure,
+		svc.Unlock,
+		connect.WithSchema(deviceServiceMethods.ByName("Unlock")),
+		connect.WithHandlerOptions(opts...),
+	)
+	deviceServiceRetryHandler := connect.NewUnaryHandler(
+		DeviceServiceRetryProcedure,
+		svc.Retry,
+		connect.WithSchema(deviceServiceMethods.ByName("Retry")),
+		connect.WithHandlerOptions(opts...),
+	)
+	deviceServiceGetTargetHandler := connect.NewUnaryHandler(
+		DeviceServiceGetTargetProcedure,
+		svc.GetTarget,
+		connect.WithSchema(deviceServiceMethods.ByName("GetTarget")),
+		connect.WithHandlerOptions(opts...),
+	)
+	deviceServicePlanResealHandler := connect.NewUnaryHandler(
+		DeviceServicePlanResealProcedure,
+		svc.PlanReseal,
+		connect.WithSchema(deviceServiceMethods.ByName("PlanReseal")),
+		connect.WithHandlerOptions(opts...),
+	)
+	deviceServiceResealHandler := connect.NewUnaryHandler(
+		DeviceServiceResealProcedure,
+		svc.Reseal,
+		connect.WithSchema(deviceServiceMethods.ByName("Reseal")),
+		connect.WithHandlerOptions(opts...),
+	)
+	return "/sealward.v1.DeviceService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case DeviceServiceGetUnlockKeyProcedure:
+			deviceServiceGetUnlockKeyHandler.ServeHTTP(w, r)
+		case DeviceServiceUnlockProcedure:
+			deviceServiceUnlockHandler.ServeHTTP(w, r)
+		case DeviceServiceRetryProcedure:
+			deviceServiceRetryHandler.ServeHTTP(w, r)
+		case DeviceServiceGetTargetProcedure:
+			deviceServiceGetTargetHandler.ServeHTTP(w, r)
+		case DeviceServicePlanResealProcedure:
+			deviceServicePlanResealHandler.ServeHTTP(w, r)
+		case DeviceServiceResealProcedure:
+			deviceServiceResealHandler.ServeHTTP(w, r)
+		default:
+			http.NotFound(w, r)
+		}
+	})
+}
+
+// UnimplementedDeviceServiceHandler returns CodeUnimplemented from all methods.
+type UnimplementedDeviceServiceHandler struct{}
+
+func (UnimplementedDeviceServiceHandler) GetUnlockKey(context.Context, *connect.Request[v1.GetUnlockKeyRequest]) (*connect.Response[v1.GetUnlockKeyResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sealward.v1.DeviceService.GetUnlockKey is not implemented"))
+}
+
+func (UnimplementedDeviceServiceHandler) Unlock(context.Context, *connect.Request[v1.UnlockRequest]) (*connect.Response[v1.UnlockResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sealward.v1.DeviceService.Unlock is not implemented"))
+}
+
+func (UnimplementedDeviceServiceHandler) Retry(context.Context, *connect.Request[v1.RetryRequest]) (*connect.Response[v1.RetryResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sealward.v1.DeviceService.Retry is not implemented"))
+}
+
+func (UnimplementedDeviceServiceHandler) GetTarget(context.Context, *connect.Request[v1.GetTargetRequest]) (*connect.Response[v1.GetTargetResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sealward.v1.DeviceService.GetTarget is not implemented"))
+}
+
+func (UnimplementedDeviceServiceHandler) PlanReseal(context.Context, *connect.Request[v1.PlanResealRequest]) (*connect.Response[v1.PlanResealResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sealward.v1.DeviceService.PlanReseal is not implemented"))
+}
+
+func (UnimplementedDeviceServiceHandler) Reseal(context.Context, *connect.Request[v1.ResealRequest]) (*connect.Response[v1.ResealResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sealward.v1.DeviceService.Reseal is not implemented"))
 }
 
 // JournalServiceClient is a client for the sealward.v1.JournalService service.
