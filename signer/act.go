@@ -119,20 +119,36 @@ func (e *Engine) act(ctx context.Context, rec Recorded) Outcome {
 	case ClassKeyDisable:
 		result = e.switched(rec, "disabled")
 	case ClassKeyEnable:
-		result = e.switched(rec, "enabled")
+		if err = e.off.overtaken(rec); err == nil {
+			result = e.switched(rec, "enabled")
+		}
 	case ClassKeyRotate:
 		result, err = e.rotate(ctx, rec)
 	default:
-		result, err = e.c.Administrator.Act(ctx, Act{effect: effect, payload: rec.Proposal.Request.Payload, leaf: rec.Leaf, ok: true})
-		if err == nil {
-			err = checkResult(result)
-		}
+		result, err = e.administer(ctx, rec)
 	}
 	if err != nil {
 		e.c.Log.Error("an administrative act failed", "class", effect.Class, "leaf", rec.Leaf, "error", err)
 		return failed(rec.Leaf, CodeInternal, fmt.Sprintf("the act (%s) was authorised and failed", effect.Class), err)
 	}
 	return Outcome{Authorization: rec.Leaf, Result: result}
+}
+
+// administer has the administrator do an act, and holds back what came of it if a key
+// that it used was disabled meanwhile: a duplicate could sign elsewhere.
+func (e *Engine) administer(ctx context.Context, rec Recorded) ([]byte, error) {
+	p := rec.Proposal
+	if why := e.off.refusal(p); why != "" {
+		return nil, &Error{Code: CodeDenied, Detail: why}
+	}
+	result, err := e.c.Administrator.Act(ctx, Act{effect: p.Intent.Effects[0], payload: p.Request.Payload, leaf: rec.Leaf, ok: true})
+	if err != nil {
+		return nil, err
+	}
+	if why := e.off.refusal(p); why != "" {
+		return nil, &Error{Code: CodeDenied, Detail: "what came of it is not released: " + why}
+	}
+	return result, checkResult(result)
 }
 
 // checkResult refuses what cannot be recorded as it is.

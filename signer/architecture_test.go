@@ -41,7 +41,7 @@ var mayImport = map[string][]string{
 	"backends/piv":         {"backends", "signer", "github.com/go-piv/piv-go/v2"},
 	"backends/worker":      {"backends", "backends/pkcs11", "backends/tpm", "backends/piv"},
 	"backends/backendtest": {"signer", "backends", "signer/scheme", "github.com/decred/dcrd/dcrec/secp256k1/v4"},
-	"backends/sim":         {"backends", "signer", "backends/pkcs11", "backends/sim/pivcard", "github.com/miekg/pkcs11", "github.com/google/go-tpm", "golang.org/x/sys/unix"},
+	"backends/sim":         {"backends", "signer", "backends/pkcs11", "backends/sim/pivcard", "github.com/miekg/pkcs11", "github.com/google/go-tpm", "github.com/go-piv/piv-go/v2", "golang.org/x/sys/unix"},
 	"backends/sim/pivcard": {},
 
 	"ipc":         {"signer", "signer/trustfile", "github.com/coreos/go-systemd/v22", "golang.org/x/sys/unix"},
@@ -65,7 +65,7 @@ var mayImport = map[string][]string{
 		"golang.org/x/sys/unix", "golang.org/x/term",
 	},
 	"cmd/sealward-sim": {
-		"cmd/config", "signer", "signer/intent/evm", "backends/sim", "backends/pkcs11", "ipc/api", "ipc/api/sealward/v1", "golang.org/x/sys/unix",
+		"cmd/config", "signer", "signer/intent/evm", "backends", "backends/sim", "backends/pkcs11", "ipc/api", "ipc/api/sealward/v1", "golang.org/x/sys/unix",
 		"github.com/ethereum/go-ethereum",
 	},
 }

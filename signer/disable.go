@@ -71,6 +71,17 @@ func (s *switches) settle(print string) {
 	}
 }
 
+// hold is expect for the key that a proposal disables, if it does; what it returns is
+// settle.
+func (s *switches) hold(p Proposal) (settle func()) {
+	print, off, _ := p.Switches()
+	if !off {
+		return func() {}
+	}
+	s.expect(print)
+	return func() { s.settle(print) }
+}
+
 // why says why a key is disabled; empty: it is not.
 func (s *switches) why(print string) string {
 	s.mu.Lock()
@@ -79,6 +90,19 @@ func (s *switches) why(print string) string {
 		return why
 	}
 	return "being disabled"
+}
+
+// overtaken refuses an enable that a disable came after: who disabled the key meant
+// what was authorised until then, too.
+func (s *switches) overtaken(rec Recorded) error {
+	print, _, _ := rec.Proposal.Switches()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.last[print]
+	if c.why == "" || c.leaf < rec.Leaf {
+		return nil
+	}
+	return &Error{Code: CodeDenied, Detail: fmt.Sprintf("after it was authorised the key was %s; to enable it, use a new id", c.why)}
 }
 
 // Switches returns the fingerprint of the key that a proposal disables (off) or

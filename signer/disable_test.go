@@ -164,6 +164,37 @@ func TestADeniedActChangesNothing(t *testing.T) {
 	}
 }
 
+// An enable that was not known to be done, and is asked for again by whoever retries,
+// does not undo a disable that came after it.
+func TestAnEnableDoesNotUndoALaterDisable(t *testing.T) {
+	o := openOffice(t)
+	lost := false
+	o.pause = func(j signer.Journal) signer.Journal { return losing{j, &lost} }
+	o.restart()
+	o.must("d1", disableHot)
+	lost = true
+	if _, err := o.act("e1", enableHot); signer.CodeOf(err) != signer.CodeUnavailable {
+		t.Fatal(err)
+	}
+	lost = false
+	o.must("d2", disableHot)
+	for _, then := range []func(){func() {}, o.restart} {
+		then()
+		_, err := o.act("e1", enableHot)
+		if e, ok := errors.AsType[*signer.Error](err); !ok || e.Code != signer.CodeDenied || !strings.Contains(e.Detail, `request "d2"`) || !strings.Contains(e.Detail, "new id") {
+			t.Errorf("the enable that came before: %v, want it denied", err)
+		}
+		if _, err := o.sign(fmt.Sprint("s", len(o.types())), "hot"); signer.CodeOf(err) != signer.CodeDenied {
+			t.Errorf("Sign after it: %v", err)
+		}
+	}
+	o.must("e2", enableHot)
+	if _, err := o.sign("t", "hot"); err != nil {
+		t.Errorf("Sign after an enable that came later: %v", err)
+	}
+	o.audit()
+}
+
 // What a device had under way when its key was disabled is not given out.
 func TestADisableHoldsBackWhatIsBeingSigned(t *testing.T) {
 	o := openOffice(t)
@@ -181,6 +212,42 @@ func TestADisableHoldsBackWhatIsBeingSigned(t *testing.T) {
 		t.Errorf("Sign once it is enabled: %v", err)
 	}
 	o.audit()
+}
+
+// A duplicate could sign elsewhere, where nobody knows of the disable.
+func TestADisableHoldsBackADuplicate(t *testing.T) {
+	copies := admin.Order{Act: admin.ActDuplicate, Key: "hot", Target: "aGVsbG8="}
+	for name, c := range map[string]struct {
+		recorded, acting bool // when the key is disabled
+		asked            int
+	}{
+		"that is authorised":  {recorded: true, asked: 0},
+		"that is being made":  {acting: true, asked: 1},
+		"but no earlier copy": {asked: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := openOffice(t)
+			o.pause = func(j signer.Journal) signer.Journal {
+				return recording{j, func(rec signer.Recorded) {
+					if c.recorded && rec.Proposal.Request.ID == "c1" {
+						o.must("d1", disableHot)
+					}
+				}}
+			}
+			if c.acting {
+				o.clerk.before = func() { o.must("d1", disableHot) }
+			}
+			o.restart()
+			res, err := o.act("c1", copies)
+			if disabled := c.recorded || c.acting; disabled != (signer.CodeOf(err) == signer.CodeDenied) || disabled != (res.Artifact == nil) {
+				t.Errorf("the copy is %q, %v", res.Artifact, err)
+			}
+			if len(o.clerk.asked) != c.asked {
+				t.Errorf("the administrator was asked %d times, want %d", len(o.clerk.asked), c.asked)
+			}
+			o.audit()
+		})
+	}
 }
 
 // recording lets a test act between a record and what it authorises.
@@ -335,6 +402,48 @@ func TestSignAndDisableAtOnce(t *testing.T) {
 	wg.Wait()
 	if released.Load() == 0 || denied.Load() == 0 {
 		t.Errorf("%d released and %d denied; want some of both", released.Load(), denied.Load())
+	}
+	o.audit()
+}
+
+// finishing lets a test act between an outcome that is on disk and its being known.
+type finishing struct {
+	signer.Journal
+	then func(signer.Outcome)
+}
+
+func (j finishing) Finish(ctx context.Context, out signer.Outcome) (uint64, error) {
+	leaf, err := j.Journal.Finish(ctx, out)
+	j.then(out)
+	return leaf, err
+}
+
+// A disable that was not known to be done, and is asked for again after an enable,
+// disables once more, by its outcome: nothing slips through behind that.
+func TestADisableThatIsDoneAgainLetsNothingThrough(t *testing.T) {
+	o := openOffice(t)
+	lost, asked := true, false
+	o.pause = func(j signer.Journal) signer.Journal {
+		return finishing{losing{j, &lost}, func(out signer.Outcome) {
+			if lost || !strings.Contains(string(out.Result), `"disabled"`) {
+				return
+			}
+			asked = true
+			if res, err := o.sign("s1", "hot"); signer.CodeOf(err) != signer.CodeDenied || res.Signatures != nil {
+				t.Errorf("Sign once the disable is on record = %+v, %v; want it denied", res, err)
+			}
+		}}
+	}
+	o.restart()
+	if _, err := o.act("d1", disableHot); signer.CodeOf(err) != signer.CodeUnavailable {
+		t.Fatal(err)
+	}
+	lost = false
+	o.restart()
+	o.must("e1", enableHot)
+	o.must("d1", disableHot)
+	if !asked {
+		t.Error("nobody asked for a signature")
 	}
 	o.audit()
 }

@@ -278,6 +278,7 @@ func (e *Engine) run(ctx context.Context, c Caller, r Request) (Result, error) {
 		}
 	}
 
+	defer e.off.hold(p)() // until its outcome, which disables once more, is known
 	outcome := e.perform(ctx, key, rec)
 	if outcome.Leaf, err = e.c.Journal.Finish(ctx, outcome); err != nil {
 		return Result{}, unavailable("the outcome cannot be recorded, so it is not released; ask again with the same id", err)

@@ -31,8 +31,9 @@ type Journal interface {
 	// Facts returns what Record would decide on now, and records nothing.
 	Facts(ctx context.Context, p Proposal, windows []time.Duration) (Facts, error)
 
-	// Acts returns every administrative request that was ever authorised, in the order
-	// of their leaves. Which keys are disabled follows from them.
+	// Acts returns every authorised administrative request that disables or enables a
+	// key ([Proposal.Switches]), in the order of their leaves. Which keys are disabled
+	// follows from them.
 	Acts(ctx context.Context) ([]Recorded, error)
 }
 

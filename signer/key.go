@@ -169,6 +169,13 @@ func (a Authorized) Notify(n Notice) {
 	}
 }
 
+// Notify is that of [Authorized]. Nobody watches a checkpoint.
+func (s Statement) Notify(n Notice) {
+	if s.notice != nil {
+		s.notice(n)
+	}
+}
+
 // Notice says what a device waits for.
 type Notice string
 
@@ -181,8 +188,9 @@ const (
 // Statement is something that Sealward itself says with a key: a closed set, each
 // domain-separated. Only this package makes one that is not zero.
 type Statement struct {
-	msg Message
-	ok  bool
+	msg    Message
+	ok     bool
+	notice func(Notice)
 }
 
 // Message returns the message to sign, or false for the zero Statement.

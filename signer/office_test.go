@@ -116,12 +116,16 @@ type clerk struct {
 	asked  []uint64
 	result string
 	err    error
+	before func() // runs while it works
 }
 
 func (c *clerk) Act(_ context.Context, a signer.Act) ([]byte, error) {
 	o, err := admin.Of(a)
 	if err != nil {
 		return nil, err
+	}
+	if c.before != nil {
+		c.before()
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -197,7 +197,8 @@ func (e *Engine) signStatement(ctx context.Context, k ManagedKey, m Message, p P
 	if why := e.off.refusal(p); why != "" {
 		return nil, &Error{Code: CodeDenied, Detail: why}
 	}
-	raw, err := k.Key.SignStatement(ctx, Statement{m, true})
+	at := runKey{p.Caller.ID(), p.Request.ID}
+	raw, err := k.Key.SignStatement(ctx, Statement{msg: m, ok: true, notice: func(n Notice) { e.notice(at, n) }})
 	if _, classified := errors.AsType[*Error](err); classified {
 		return nil, err
 	}

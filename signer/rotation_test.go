@@ -12,9 +12,11 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/decred/dcrd/dcrec/secp256k1/v4"
 	secpecdsa "github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa"
@@ -386,4 +388,45 @@ func mustSPKI(t *testing.T, k signer.PublicKey) []byte {
 		t.Fatal(err)
 	}
 	return der
+}
+
+// touchy is a key that waits for a touch before it signs a statement.
+type touchy struct {
+	*softKey
+	waits, touched chan struct{}
+}
+
+func (k touchy) SignStatement(ctx context.Context, s signer.Statement) ([]byte, error) {
+	s.Notify(signer.NoticeTouch)
+	close(k.waits)
+	<-k.touched
+	return k.softKey.SignStatement(ctx, s)
+}
+
+func TestWhoWatchesARotationIsToldToTouchTheDevice(t *testing.T) {
+	o := openOffice(t)
+	k := touchy{o.hot, make(chan struct{}), make(chan struct{})}
+	e, err := signer.New(signer.Config{
+		Instance: o.journal.Instance(),
+		Keys:     []signer.ManagedKey{{Info: infoOf("hot", k), Key: k}, {Info: infoOf("cold", o.cold), Key: o.cold}},
+		Decoders: map[signer.Kind]signer.Decoder{signer.KindEVMMessage: texts{}, signer.KindAdmin: admin.Decoder{}},
+		Policy:   o.policy, Journal: o.journal, Verifier: &scheme.Verifier{},
+		Now: time.Now, Rand: rand.Reader, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	go func() {
+		_, err := e.Sign(t.Context(), root, order("r1", admin.Order{Act: admin.ActRotate, Key: "hot", Successor: "cold"}))
+		done <- err
+	}()
+	<-k.waits
+	if got, err := e.Watch(t.Context(), root.ID(), "r1", ""); err != nil || got != signer.ProgressTouch {
+		t.Errorf("Watch = %q, %v; want %q", got, err, signer.ProgressTouch)
+	}
+	close(k.touched)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
 }

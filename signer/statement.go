@@ -49,7 +49,7 @@ func (s *CheckpointSigner) Sign(ctx context.Context, text []byte) ([]byte, error
 	if err != nil {
 		return nil, fmt.Errorf("sign checkpoint: %w", err)
 	}
-	raw, err := s.key.SignStatement(ctx, Statement{m, true})
+	raw, err := s.key.SignStatement(ctx, Statement{msg: m, ok: true})
 	if err != nil {
 		return nil, fmt.Errorf("sign checkpoint: %w", err)
 	}

@@ -61,8 +61,8 @@ func TestActsAreReadBackInOrder(t *testing.T) {
 	finish(t, j, record(t, j, proposal(j, "pay", "cold", wei(1)), allow))
 	record(t, j, act(j, "denied", "hot", signer.ClassKeyEnable), deny)
 	do(t, j, act(j, "a", "hot", signer.ClassKeyEnable))
-	record(t, j, act(j, "unknown", "hot", signer.ClassKeyAttest), allow)
-	failed := record(t, j, act(j, "failed", "hot", signer.ClassKeyAttest), allow)
+	record(t, j, act(j, "unknown", "hot", signer.ClassKeyDisable), allow)
+	failed := record(t, j, act(j, "failed", "hot", signer.ClassKeyEnable), allow)
 	if _, err := j.Finish(t.Context(), signer.Outcome{Authorization: failed.Leaf, Code: signer.CodeUnavailable}); err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,10 @@ func TestActsAreReadBackInOrder(t *testing.T) {
 		t.Errorf("acts are\n%q, want\n%q", got, want)
 	}
 	for i := range 2 * actsPage { // several pages, the last one full
-		rec := do(t, j, act(j, fmt.Sprint("n", i), "hot", signer.ClassKeyAttest))
+		do(t, j, act(j, fmt.Sprint("a", i), "hot", signer.ClassKeyAttest)) // which changes nothing
+	}
+	for i := range 2 * actsPage {
+		rec := do(t, j, act(j, fmt.Sprint("n", i), "hot", signer.ClassKeyDisable))
 		want = append(want, fmt.Sprintf(`%d n%d {"of":"n%d"}`, rec.Leaf, i, i))
 	}
 	shut(t, j)
@@ -83,11 +86,34 @@ func TestActsAreReadBackInOrder(t *testing.T) {
 	shut(t, j)
 	r := verify(t, trusting(t, path, j.Instance()))
 	intact(t, r)
-	if r.Acted != uint64(2+2*actsPage) || r.Signed != 1 || r.Failed != 1 || r.Unknown != 1 {
+	if r.Acted != uint64(2+4*actsPage) || r.Signed != 1 || r.Failed != 1 || r.Unknown != 1 {
 		t.Errorf("report = %+v", r)
 	}
 	if _, err := j.Acts(t.Context()); signer.CodeOf(err) != signer.CodeUnavailable {
 		t.Errorf("Acts of a closed journal: %v", err)
+	}
+}
+
+// What a start reads must not grow with what anybody sent: an import carries up to
+// 128 KiB, and one that fails is an act all the same.
+func TestActsHoldOnlyWhatDisablesAndEnables(t *testing.T) {
+	j := open(t, newHost().config(privateFile(t)))
+	for i := range actsPage {
+		p := act(j, fmt.Sprint("i", i), "hot", signer.ClassKeyImport)
+		p.Request.Payload = make([]byte, signer.MaxPayload)
+		record(t, j, p, allow)
+	}
+	do(t, j, act(j, "d", "hot", signer.ClassKeyDisable))
+	recs, err := j.Acts(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := 0
+	for _, r := range recs {
+		held += len(r.Proposal.Request.Payload)
+	}
+	if len(recs) != 1 || recs[0].Proposal.Request.ID != "d" || held > 1<<10 {
+		t.Errorf("%d acts with %d bytes of payload are held, want the one that disables", len(recs), held)
 	}
 }
 

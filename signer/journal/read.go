@@ -71,7 +71,8 @@ func getEntries(d *db, from uint64, limit int) ([]receipt.Entry, error) {
 	return out, nil
 }
 
-// actsPage is how many acts are read in one turn of the writer.
+// actsPage is how many acts are read in one turn of the writer, at most; it ends
+// after the one that brings the bodies to maxBytes.
 const actsPage = 64
 
 // Acts implements [signer.Journal].
@@ -82,17 +83,25 @@ func (j *Journal) Acts(ctx context.Context) ([]signer.Recorded, error) {
 			return nil, context.Cause(ctx)
 		}
 		var page []*stored
+		size := 0
 		err := j.do(func(t *turn) error {
 			leaves, err := actsFrom(j.db, from)
 			if err != nil {
 				return err
 			}
 			for _, leaf := range leaves {
+				if size >= maxBytes {
+					return nil
+				}
 				s, err := t.at(leaf)
 				if err != nil {
 					return err
 				}
 				page = append(page, s)
+				size += len(s.decision.Body)
+				if s.outcome != nil {
+					size += len(s.outcome.Body)
+				}
 			}
 			return nil
 		})
@@ -104,9 +113,11 @@ func (j *Journal) Acts(ctx context.Context) ([]signer.Recorded, error) {
 			if err != nil {
 				return nil, err
 			}
-			out = append(out, rec)
+			if _, _, ok := rec.Proposal.Switches(); ok { // the others are large, and nobody asks
+				out = append(out, rec)
+			}
 		}
-		if len(page) < actsPage {
+		if len(page) == 0 {
 			return out, nil
 		}
 		from = int64(page[len(page)-1].decision.Index) + 1
