@@ -144,6 +144,13 @@ type Health struct {
 	Reason string    // why it is down, for the operator
 	Since  time.Time // it is in this state
 	Retry  time.Time // it is not tried again before; zero: with the next request, if ever
+
+	// What follows is of a device that a worker drives.
+
+	State     State // as the device was last seen
+	Locked    bool  // it waits for an operator to type its PIN
+	Restarts  int   // how often its worker was started again
+	WorkerPID int   // of the worker process; 0 while there is none
 }
 
 // Health returns what was last reported.

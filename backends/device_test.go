@@ -221,37 +221,3 @@ func TestNewDeviceChecksItsArguments(t *testing.T) {
 		})
 	}
 }
-
-func TestCheckMessage(t *testing.T) {
-	prehash := make([]byte, 32)
-	for name, c := range map[string]struct {
-		algorithm signer.Algorithm
-		msg       signer.Message
-		ok        bool
-		want      signer.Code
-	}{
-		"prehash for its curve":    {signer.AlgorithmP256, signer.Message{Scheme: signer.SchemeP256, Bytes: prehash}, true, ""},
-		"prehash for secp256k1":    {signer.AlgorithmSecp256k1, signer.Message{Scheme: signer.SchemeSecp256k1, Bytes: prehash}, true, ""},
-		"message for ed25519":      {signer.AlgorithmEd25519, signer.Message{Scheme: signer.SchemeEd25519, Bytes: []byte("any length")}, true, ""},
-		"never authorised":         {signer.AlgorithmP256, signer.Message{Scheme: signer.SchemeP256, Bytes: prehash}, false, signer.CodeInternal},
-		"zero message":             {signer.AlgorithmP256, signer.Message{}, true, signer.CodeInvalid},
-		"scheme of another curve":  {signer.AlgorithmP256, signer.Message{Scheme: signer.SchemeSecp256k1, Bytes: prehash}, true, signer.CodeInvalid},
-		"unknown scheme":           {signer.AlgorithmP256, signer.Message{Scheme: "md5", Bytes: prehash}, true, signer.CodeInvalid},
-		"short prehash":            {signer.AlgorithmP256, signer.Message{Scheme: signer.SchemeP256, Bytes: prehash[1:]}, true, signer.CodeInvalid},
-		"prehash of a longer hash": {signer.AlgorithmSecp256k1, signer.Message{Scheme: signer.SchemeSecp256k1, Bytes: make([]byte, 48)}, true, signer.CodeInvalid},
-		"algorithm with no scheme": {signer.AlgorithmRSA, signer.Message{Scheme: "rsa", Bytes: prehash}, true, signer.CodeInvalid},
-	} {
-		t.Run(name, func(t *testing.T) {
-			err := backends.CheckMessage(c.algorithm, c.msg, c.ok)
-			if c.want == "" && err != nil {
-				t.Errorf("CheckMessage = %v, want none", err)
-			}
-			if c.want != "" && signer.CodeOf(err) != c.want {
-				t.Errorf("CheckMessage = %v, want code %q", err, c.want)
-			}
-			if c.want != "" && err == nil {
-				t.Error("CheckMessage accepted it")
-			}
-		})
-	}
-}

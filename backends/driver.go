@@ -73,7 +73,8 @@ type Host interface {
 	// that a try is under way before, and what came of it after. left is how many
 	// tries the device says are left, or -1. It does not call send, and returns an
 	// error, where an earlier try of the same credential was refused, or was cut
-	// short and may have been.
+	// short and may have been, and where the last try is left and nobody typed the
+	// PIN.
 	TryPIN(ctx context.Context, left int, send func() error) error
 }
 
