@@ -8,9 +8,12 @@ import (
 )
 
 func TestKeyInMemory(t *testing.T) {
-	for _, a := range []signer.Algorithm{signer.AlgorithmSecp256k1, signer.AlgorithmP256, signer.AlgorithmEd25519} {
+	for _, a := range []signer.Algorithm{
+		signer.AlgorithmSecp256k1, signer.AlgorithmP256, signer.AlgorithmP384, signer.AlgorithmP521, signer.AlgorithmEd25519, signer.AlgorithmRSA,
+	} {
 		t.Run(string(a), func(t *testing.T) {
-			backendtest.Run(t, func(t *testing.T) signer.Key { return backendtest.NewKey(t, a) })
+			k := backendtest.NewKey(t, a)
+			backendtest.Run(t, func(*testing.T) signer.Key { return k })
 		})
 	}
 }

@@ -144,6 +144,8 @@ func (j *memory) Lookup(_ context.Context, caller, id string) (signer.Recorded, 
 	return signer.Recorded{}, false, nil
 }
 
+func (*memory) Acts(context.Context) ([]signer.Recorded, error) { return nil, nil }
+
 func (j *memory) Facts(context.Context, signer.Proposal, []time.Duration) (signer.Facts, error) {
 	now := time.Now()
 	return signer.Facts{Time: now, Wall: now}, nil

@@ -9,21 +9,12 @@ import (
 
 	"github.com/ThalesGroup/crypto11"
 
-	"github.com/sealward/sealward/backends/backendtest"
 	"github.com/sealward/sealward/backends/pkcs11"
 	"github.com/sealward/sealward/backends/sim"
 	"github.com/sealward/sealward/signer"
 )
 
 var benchAlgorithms = []signer.Algorithm{signer.AlgorithmP256, signer.AlgorithmSecp256k1}
-
-func benchMessage(a signer.Algorithm) signer.Message {
-	m := prehash("pay")
-	if a == signer.AlgorithmSecp256k1 {
-		m.Scheme = signer.SchemeSecp256k1
-	}
-	return m
-}
 
 // spread runs f b.N times on a number of goroutines.
 func spread(b *testing.B, workers int, f func() error) {
@@ -49,26 +40,22 @@ func spread(b *testing.B, workers int, f func() error) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "sign/s")
 }
 
-// BenchmarkSign compares a key behind the engine's door with crypto11's own key,
-// where it knows the curve. The door verifies each signature; the raw module's
-// rate is BenchmarkModule's.
+// BenchmarkSign compares the driver with crypto11's own key, where that knows the
+// curve. The raw module's rate is BenchmarkModule's.
 func BenchmarkSign(b *testing.B) {
 	for _, a := range benchAlgorithms {
 		for _, sessions := range []int{1, 2, 4, 8} {
-			b.Run(fmt.Sprintf("%s/door, %d sessions", a, sessions), func(b *testing.B) {
-				c := config()
-				c.Sessions = sessions
-				door, m := backendtest.NewDoor(b, generate(b, open(b, c), a), 0), benchMessage(a)
-				spread(b, sessions, func() error { _, err := door.Sign(b.Context(), m); return err })
+			b.Run(fmt.Sprintf("%s/driver, %d sessions", a, sessions), func(b *testing.B) {
+				s := settings()
+				s.Sessions = sessions
+				k, m := newKey(b, login(b, s), a), message(schemes(a)[0], "pay")
+				spread(b, sessions, func() error { _, err := k.Sign(b.Context(), m, func(signer.Notice) {}); return err })
 			})
 		}
 	}
 	for _, sessions := range []int{1, 2, 4, 8} {
 		b.Run(fmt.Sprintf("p256/crypto11, %d sessions", sessions), func(b *testing.B) {
-			u, err := pkcs11.ParseURI(generate(b, open(b, config()), signer.AlgorithmP256).URI())
-			if err != nil {
-				b.Fatal(err)
-			}
+			u := makeKey(b, signer.AlgorithmP256)
 			ctx, err := crypto11.Configure(&crypto11.Config{Path: token.Module, TokenLabel: token.Label, Pin: token.PIN, MaxSessions: sessions + 1})
 			if err != nil {
 				b.Fatal(err)
@@ -78,7 +65,7 @@ func BenchmarkSign(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			digest := prehash("pay").Bytes
+			digest := message(signer.SchemeP256, "pay").Bytes
 			spread(b, sessions, func() error { _, err := key.Sign(rand.Reader, digest, nil); return err })
 		})
 	}
@@ -106,22 +93,19 @@ func BenchmarkModule(b *testing.B) {
 // makeKey makes a key and leaves the module to others.
 func makeKey(t testing.TB, a signer.Algorithm) pkcs11.URI {
 	t.Helper()
-	tok, err := pkcs11.Open(t.Context(), config())
+	d := login(t, settings())
+	u, err := pkcs11.ParseURI(generate(t, d, a).Locator)
 	if err != nil {
 		t.Fatal(err)
 	}
-	u, err := pkcs11.ParseURI(generate(t, tok, a).URI())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := tok.Close(); err != nil {
+	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}
 	return u
 }
 
 func TestRawRate(t *testing.T) {
-	for _, a := range algorithms {
+	for _, a := range []signer.Algorithm{signer.AlgorithmSecp256k1, signer.AlgorithmP256, signer.AlgorithmEd25519} {
 		t.Run(string(a), func(t *testing.T) {
 			u := makeKey(t, a)
 			rate, latencies, err := sim.RawRate(token.Module, token.Label, token.PIN, u.Object, 2, 50*time.Millisecond)

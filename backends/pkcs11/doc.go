@@ -1,12 +1,14 @@
-// Package pkcs11 signs with keys in PKCS#11 tokens: hardware security modules,
-// smartcards, SoftHSM.
+// Package pkcs11 drives PKCS#11 tokens: hardware security modules, smartcards,
+// SoftHSM. It implements [backends.Driver], so it runs in a worker process that has
+// one token and nothing else in it.
 //
 // # Order of work
 //
-//	[Open]      digest of the module -> find the token -> log in, once
-//	[Token.Key] find the key pair -> check how the token protects it
-//	[Key.Sign]  check the message -> wait for a turn -> sign
-//	            -> where the token is gone: open it anew, once, and sign again
+//	Open   digest of the module -> initialise it -> find the token
+//	Login  tries left -> send the PIN, once
+//	Find   find the key pair -> check how the token protects it
+//	Sign   wait for a turn -> sign
+//	       -> where the token is gone: open it anew, once, and sign again
 //
 // # Two libraries, one module
 //
@@ -25,24 +27,25 @@
 //
 // # What we defend against
 //
-//   - A PIN that is locked by trying: a PIN that the token refused is never sent
-//     again, and with one try left none is sent at all.
+//   - A PIN that is locked by trying: a PIN that the token refused is wiped, and one
+//     that logged in before is not sent again with one try left. Whether any other
+//     may be sent is for [backends.Host.TryPIN] to say, each time.
 //   - The wrong token: it is identified by all that its URI says before the PIN is
 //     sent, and one that looks the same is not told apart by luck but refused.
 //   - A key that could leave its token: one that is not private, sensitive and
 //     unextractable is refused.
-//   - Sessions and tokens that die. A session that failed is closed; a token that
-//     is gone is opened anew, with the module initialised anew where this token is
-//     the only one in the process that uses it; keys are found anew, as handles do
-//     not survive, and must be the same keys. Attempts are spaced out.
+//   - Sessions and tokens that die. A session that failed is closed. A token that is
+//     gone is opened anew, with the module initialised anew and the PIN that was
+//     right before, within this process: it is the only place where a PIN that a
+//     person typed is kept. If that does not help, the worker ends. Keys are found
+//     anew, as handles do not survive, and must be the same keys.
 //   - A full token: no more sessions are opened than configured, and where the
 //     token has fewer, those are shared.
 //
 // # What we do not defend against
 //
-// The module: it is C code of a vendor's in our address space, which can crash the
-// process, read its memory, and hang. A call into it cannot be cancelled; a
-// context bounds the wait for a turn and nothing after that. The token: what it
-// says of a key's protection is believed. And traces of the PIN: it passes through
-// strings, which cannot be wiped.
+// The module: it is C code of a vendor's in this process, which can crash it and
+// hang. The owner of the worker sees to that. The token: what it says of a key's
+// protection is believed. And traces of the PIN: it passes through strings, which
+// cannot be wiped; they end with the process.
 package pkcs11

@@ -2,55 +2,29 @@ package pkcs11
 
 import (
 	"bytes"
-	"context"
-	"crypto/ecdh"
-	"encoding/asn1"
-	"errors"
 	"fmt"
-	"math/big"
 	"slices"
 	"strings"
 
 	"github.com/miekg/pkcs11"
 
+	"github.com/sealward/sealward/backends"
 	"github.com/sealward/sealward/signer"
 )
 
-// What PKCS #11 v3.0 added and miekg/pkcs11 does not name (2.3.5).
-const (
-	ckkEdwards       = 0x40
-	ckmEdwardsKeyGen = 0x1055
-	ckmEdDSA         = 0x1057
-)
-
-// algorithm is one that we can sign with.
-type algorithm struct {
-	name    signer.Algorithm
-	keyType uint
-	params  [][]byte // values of CKA_EC_PARAMS; the first is used for new keys
-	point   int      // bytes of a public key
-	gen     uint
-	sign    uint
-}
-
-var algorithms = []algorithm{
-	{signer.AlgorithmP256, pkcs11.CKK_EC, [][]byte{{6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7}}, 65, pkcs11.CKM_EC_KEY_PAIR_GEN, pkcs11.CKM_ECDSA}, // 1.2.840.10045.3.1.7
-	{signer.AlgorithmSecp256k1, pkcs11.CKK_EC, [][]byte{{6, 5, 0x2b, 0x81, 4, 0, 10}}, 65, pkcs11.CKM_EC_KEY_PAIR_GEN, pkcs11.CKM_ECDSA},             // 1.3.132.0.10
-	{signer.AlgorithmEd25519, ckkEdwards, [][]byte{
-		append([]byte{0x13, 12}, "edwards25519"...), // PKCS #11 v3.0, 2.3.10: a PrintableString
-		{6, 3, 0x2b, 0x65, 0x70},                    // 1.3.101.112, RFC 8410
-	}, 32, ckmEdwardsKeyGen, ckmEdDSA},
-}
-
 // found is a key pair as a token has it.
 type found struct {
-	algorithm algorithm
-	private   pkcs11.ObjectHandle
-	public    signer.PublicKey
+	handle pkcs11.ObjectHandle // of the private key
+	always bool                // it wants its PIN before every signature
+	sign   []uint              // mechanisms that it can sign with
+	facts  backends.KeyFacts
 }
 
-// find returns the one key pair that a URI names, if its token protects it.
-func (c *connection) find(s pkcs11.SessionHandle, u URI) (found, error) {
+// findKey returns the one key pair that a URI names, if its token protects it.
+func (c *connection) findKey(s pkcs11.SessionHandle, u URI) (found, error) {
+	if !u.matches(c.info) {
+		return found{}, fmt.Errorf("it is not in %s, which is %s", c.name(), identity(c.info))
+	}
 	search := []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_PRIVATE_KEY)}
 	if u.Object != "" {
 		search = append(search, pkcs11.NewAttribute(pkcs11.CKA_LABEL, u.Object))
@@ -65,17 +39,25 @@ func (c *connection) find(s pkcs11.SessionHandle, u URI) (found, error) {
 	if len(privates) != 1 {
 		return found{}, c.notOne(s, u, privates)
 	}
-	f := found{private: privates[0]}
-	attrs, err := c.mod.GetAttributeValue(s, f.private, []*pkcs11.Attribute{
-		pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, nil), pkcs11.NewAttribute(pkcs11.CKA_ID, nil), pkcs11.NewAttribute(pkcs11.CKA_LABEL, nil),
-	})
-	if err != nil {
-		return found{}, fmt.Errorf("read private key: %w", err)
-	}
-	if err := c.protected(s, f.private); err != nil {
+	f := found{handle: privates[0]}
+	if err := c.protected(s, f.handle); err != nil {
 		return found{}, err
 	}
-	f.algorithm, f.public, err = c.publicOf(s, attrs[0].Value, attrs[1].Value, attrs[2].Value)
+	if f.always, err = c.is(s, f.handle, pkcs11.CKA_ALWAYS_AUTHENTICATE); err != nil {
+		return found{}, err
+	}
+	public, err := c.publicOf(s, f.handle)
+	if err != nil {
+		return found{}, err
+	}
+	if f.sign, err = c.offered(public.Algorithm); err != nil {
+		return found{}, err
+	}
+	f.facts = backends.KeyFacts{Public: public, Protection: signer.ProtectionResident}
+	if f.always {
+		f.facts.Facts = append(f.facts.Facts, signer.Field{Name: "pin", Value: "sent before every signature"})
+	}
+	f.facts.Origin, err = c.origin(s, f.handle)
 	return f, err
 }
 
@@ -92,100 +74,185 @@ func (c *connection) protected(s pkcs11.SessionHandle, key pkcs11.ObjectHandle) 
 		{pkcs11.CKA_EXTRACTABLE, false, "CKA_EXTRACTABLE is not false: it can leave the token"},
 		{pkcs11.CKA_SIGN, true, "CKA_SIGN is not true: it cannot sign"},
 	} {
-		got, err := c.mod.GetAttributeValue(s, key, []*pkcs11.Attribute{pkcs11.NewAttribute(want.attr, nil)})
-		if err != nil && !hasCode(err, pkcs11.CKR_ATTRIBUTE_TYPE_INVALID) {
-			return fmt.Errorf("read private key: %w", err)
+		got, err := c.attribute(s, key, want.attr)
+		if err != nil {
+			return err
 		}
-		if err != nil || !bytes.Equal(got[0].Value, ckBool(want.value)) {
-			return fmt.Errorf("%w: %s; make a new key in the token with its own tools (docs/operations.md has the commands)", errRefused, want.text)
+		if !bytes.Equal(got, ckBool(want.value)) {
+			return fmt.Errorf("%w: %s; make a new key in the token (docs/operations.md says how)", errRefused, want.text)
 		}
-	}
-	// A key that wants its PIN before every signature would need it kept. Tokens
-	// that do not know the attribute do not want that.
-	got, err := c.mod.GetAttributeValue(s, key, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_ALWAYS_AUTHENTICATE, nil)})
-	if err == nil && bytes.Equal(got[0].Value, ckBool(true)) {
-		return fmt.Errorf("%w: CKA_ALWAYS_AUTHENTICATE is true: it wants its PIN before every signature, which is not supported", errRefused)
 	}
 	return nil
 }
 
-// errRefused says that the key is there and is not to be used.
-var errRefused = errors.New("the key is refused")
-
-func ckBool(v bool) []byte { return pkcs11.NewAttribute(0, v).Value }
-
-// publicOf finds the public key that goes with a private key: the one of the same
-// type and id or, where there is no id, label.
-func (c *connection) publicOf(s pkcs11.SessionHandle, keyType, id, label []byte) (algorithm, signer.PublicKey, error) {
-	none := func(format string, args ...any) (algorithm, signer.PublicKey, error) {
-		return algorithm{}, signer.PublicKey{}, fmt.Errorf(format, args...)
+// origin is what the token says of where a key was made. One that was made in it
+// and could have left it since is not known to be there alone.
+func (c *connection) origin(s pkcs11.SessionHandle, key pkcs11.ObjectHandle) (signer.Origin, error) {
+	local, err := c.attribute(s, key, pkcs11.CKA_LOCAL)
+	switch {
+	case err != nil:
+		return "", err
+	case bytes.Equal(local, ckBool(false)):
+		return signer.OriginImported, nil
 	}
-	search := []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_PUBLIC_KEY), pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, keyType)}
-	if len(id) > 0 {
-		search = append(search, pkcs11.NewAttribute(pkcs11.CKA_ID, id))
-	} else {
-		search = append(search, pkcs11.NewAttribute(pkcs11.CKA_LABEL, label))
+	for _, attr := range []uint{pkcs11.CKA_LOCAL, pkcs11.CKA_NEVER_EXTRACTABLE, pkcs11.CKA_ALWAYS_SENSITIVE} {
+		switch yes, err := c.is(s, key, attr); {
+		case err != nil:
+			return "", err
+		case !yes:
+			return signer.OriginUnknown, nil
+		}
 	}
-	publics, err := c.search(s, search)
+	return signer.OriginGenerated, nil
+}
+
+// offered returns the mechanisms by which the token signs with keys of an
+// algorithm.
+func (c *connection) offered(name signer.Algorithm) ([]uint, error) {
+	a, _ := algorithmOf(name)
+	var all []uint
+	for _, m := range a.sign {
+		info, err := c.mod.GetMechanismInfo(c.slot, []*pkcs11.Mechanism{pkcs11.NewMechanism(m, nil)})
+		switch {
+		case err == nil && info.Flags&pkcs11.CKF_SIGN != 0:
+			all = append(all, m)
+		case err != nil && gone(err):
+			return nil, fmt.Errorf("ask %s for its mechanisms: %w", c.name(), err)
+		}
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("%w: it is a key of algorithm %q, and %s has no mechanism that signs with one (%s)", errRefused, name, c.name(), mechanismNames(a.sign))
+	}
+	return all, nil
+}
+
+func mechanismNames(all []uint) string {
+	names := map[uint]string{pkcs11.CKM_ECDSA: "CKM_ECDSA", ckmEdDSA: "CKM_EDDSA", pkcs11.CKM_RSA_PKCS_PSS: "CKM_RSA_PKCS_PSS", pkcs11.CKM_RSA_PKCS: "CKM_RSA_PKCS"}
+	var text []string
+	for _, m := range all {
+		text = append(text, names[m])
+	}
+	return strings.Join(text, ", ")
+}
+
+// publicOf finds the public key that goes with a private key: that of a public key
+// object of the same type and id or, where there is no id, label; else that of a
+// certificate with the same id; else what the private key says of it. The token may
+// lie: signatures are verified, and a key is pinned by its public key.
+func (c *connection) publicOf(s pkcs11.SessionHandle, private pkcs11.ObjectHandle) (signer.PublicKey, error) {
+	keyType, err := c.attribute(s, private, pkcs11.CKA_KEY_TYPE)
 	if err != nil {
-		return none("%w", err)
+		return signer.PublicKey{}, err
 	}
-	if len(publics) != 1 {
-		return none("%d public keys go with the private key (same type and CKA_ID %x); want one", len(publics), id)
+	same := pkcs11.CKA_ID
+	name, err := c.attribute(s, private, pkcs11.CKA_ID)
+	if err == nil && len(name) == 0 {
+		same = pkcs11.CKA_LABEL
+		name, err = c.attribute(s, private, pkcs11.CKA_LABEL)
 	}
-	attrs, err := c.mod.GetAttributeValue(s, publics[0], []*pkcs11.Attribute{
-		pkcs11.NewAttribute(pkcs11.CKA_EC_PARAMS, nil), pkcs11.NewAttribute(pkcs11.CKA_EC_POINT, nil),
-	})
+	if err != nil {
+		return signer.PublicKey{}, err
+	}
+	var all []signer.PublicKey
+	for _, class := range []uint{pkcs11.CKO_PUBLIC_KEY, pkcs11.CKO_CERTIFICATE} {
+		objects, err := c.search(s, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_CLASS, class), pkcs11.NewAttribute(uint(same), name)})
+		if err != nil {
+			return signer.PublicKey{}, err
+		}
+		for _, o := range objects {
+			p, ok, err := c.readPublic(s, o, class, keyType)
+			if err != nil {
+				return signer.PublicKey{}, err
+			}
+			if ok && !slices.ContainsFunc(all, func(q signer.PublicKey) bool { return p.Algorithm == q.Algorithm && bytes.Equal(p.Bytes, q.Bytes) }) {
+				all = append(all, p)
+			}
+		}
+		switch {
+		case len(all) == 1:
+			return all[0], nil
+		case len(all) > 1:
+			return signer.PublicKey{}, fmt.Errorf("%d public keys go with the private key (same type and CKA_ID %x); want one", len(all), name)
+		}
+	}
+	p, err := c.readKey(s, private, keyType)
+	if hasCode(err, pkcs11.CKR_ATTRIBUTE_TYPE_INVALID, pkcs11.CKR_ATTRIBUTE_SENSITIVE) {
+		return signer.PublicKey{}, fmt.Errorf("no public key and no certificate goes with the private key (same type and CKA_ID %x)", name)
+	}
+	return p, err
+}
+
+// readPublic reads the public key of an object, or returns false for one of another
+// type than the private key.
+func (c *connection) readPublic(s pkcs11.SessionHandle, o pkcs11.ObjectHandle, class uint, keyType []byte) (signer.PublicKey, bool, error) {
+	if class == pkcs11.CKO_CERTIFICATE {
+		der, err := c.attribute(s, o, pkcs11.CKA_VALUE)
+		if err != nil {
+			return signer.PublicKey{}, false, err
+		}
+		p, err := certified(der)
+		a, _ := algorithmOf(p.Algorithm)
+		return p, bytes.Equal(ckULong(a.keyType), keyType), err
+	}
+	own, err := c.attribute(s, o, pkcs11.CKA_KEY_TYPE)
+	if err != nil || !bytes.Equal(own, keyType) {
+		return signer.PublicKey{}, false, err
+	}
+	p, err := c.readKey(s, o, keyType)
+	return p, true, err
+}
+
+// readKey reads the public part of a key of a type.
+func (c *connection) readKey(s pkcs11.SessionHandle, o pkcs11.ObjectHandle, keyType []byte) (signer.PublicKey, error) {
+	read := func(first, second uint) ([]byte, []byte, error) {
+		attrs, err := c.mod.GetAttributeValue(s, o, []*pkcs11.Attribute{pkcs11.NewAttribute(first, nil), pkcs11.NewAttribute(second, nil)})
+		if err != nil {
+			return nil, nil, fmt.Errorf("read public key: %w", err)
+		}
+		return attrs[0].Value, attrs[1].Value, nil
+	}
+	switch {
+	case bytes.Equal(keyType, ckULong(pkcs11.CKK_RSA)):
+		n, e, err := read(pkcs11.CKA_MODULUS, pkcs11.CKA_PUBLIC_EXPONENT)
+		if err != nil {
+			return signer.PublicKey{}, err
+		}
+		return rsaKey(n, e)
+	case bytes.Equal(keyType, ckULong(pkcs11.CKK_EC)), bytes.Equal(keyType, ckULong(ckkEdwards)):
+		params, point, err := read(pkcs11.CKA_EC_PARAMS, pkcs11.CKA_EC_POINT)
+		if err != nil {
+			return signer.PublicKey{}, err
+		}
+		for _, a := range algorithms {
+			if bytes.Equal(keyType, ckULong(a.keyType)) && slices.ContainsFunc(a.params, func(p []byte) bool { return bytes.Equal(p, params) }) {
+				return parsePoint(a, point)
+			}
+		}
+		return signer.PublicKey{}, fmt.Errorf("%w: no signature scheme is supported for its curve, CKA_EC_PARAMS %x; secp256k1, P-256, P-384, P-521 and Ed25519 are", errRefused, params)
+	}
+	return signer.PublicKey{}, fmt.Errorf("%w: no signature scheme is supported for its type, CKA_KEY_TYPE %x", errRefused, keyType)
+}
+
+// attribute reads one attribute; nil stands for one that the token does not know.
+func (c *connection) attribute(s pkcs11.SessionHandle, o pkcs11.ObjectHandle, attr uint) ([]byte, error) {
+	got, err := c.mod.GetAttributeValue(s, o, []*pkcs11.Attribute{pkcs11.NewAttribute(attr, nil)})
 	if hasCode(err, pkcs11.CKR_ATTRIBUTE_TYPE_INVALID) {
-		return none("%w: it is no elliptic curve key, and no signature scheme is supported for others", errRefused)
+		return nil, nil
 	}
 	if err != nil {
-		return none("read public key: %w", err)
+		return nil, fmt.Errorf("read attribute %#x: %w", attr, err)
 	}
-	for _, a := range algorithms {
-		sameType := bytes.Equal(keyType, pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, a.keyType).Value)
-		if sameType && slices.ContainsFunc(a.params, func(p []byte) bool { return bytes.Equal(p, attrs[0].Value) }) {
-			point, err := parsePoint(a, attrs[1].Value)
-			return a, signer.PublicKey{Algorithm: a.name, Bytes: point}, err
-		}
-	}
-	return none("%w: no signature scheme is supported for its curve, CKA_EC_PARAMS %x; secp256k1, P-256 and Ed25519 are", errRefused, attrs[0].Value)
+	return got[0].Value, nil
 }
 
-// parsePoint reads CKA_EC_POINT: the point in a DER OCTET STRING (PKCS #11 v2.40,
-// 2.3.3) or, from some tokens, as it is. The lengths tell the two apart.
-func parsePoint(a algorithm, value []byte) ([]byte, error) {
-	point := value
-	if len(value) != a.point {
-		if rest, err := asn1.Unmarshal(value, &point); err != nil || len(rest) != 0 || len(point) != a.point {
-			return nil, fmt.Errorf("public key: CKA_EC_POINT %x is no point of %s", value, a.name)
-		}
-	}
-	ok := true
-	switch a.name {
-	case signer.AlgorithmP256:
-		_, err := ecdh.P256().NewPublicKey(point)
-		ok = err == nil
-	case signer.AlgorithmSecp256k1:
-		ok = point[0] == 4 && onSecp256k1(point[1:33], point[33:])
-	}
-	if !ok {
-		return nil, fmt.Errorf("public key: CKA_EC_POINT %x is not on the curve %s", value, a.name)
-	}
-	return bytes.Clone(point), nil
+// is reports whether an attribute is true.
+func (c *connection) is(s pkcs11.SessionHandle, o pkcs11.ObjectHandle, attr uint) (bool, error) {
+	got, err := c.attribute(s, o, attr)
+	return bytes.Equal(got, ckBool(true)), err
 }
 
-// onSecp256k1 checks y^2 = x^3 + 7 (SEC 2, 2.4.1).
-func onSecp256k1(xb, yb []byte) bool {
-	p := new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 256), big.NewInt(1<<32+977))
-	x, y := new(big.Int).SetBytes(xb), new(big.Int).SetBytes(yb)
-	if x.Cmp(p) >= 0 || y.Cmp(p) >= 0 {
-		return false
-	}
-	right := new(big.Int).Exp(x, big.NewInt(3), p)
-	right.Add(right, big.NewInt(7)).Mod(right, p)
-	return y.Mul(y, y).Mod(y, p).Cmp(right) == 0
-}
+func ckBool(v bool) []byte  { return pkcs11.NewAttribute(0, v).Value }
+func ckULong(v uint) []byte { return pkcs11.NewAttribute(0, v).Value }
 
 // search returns the objects that match, or the first few of too many.
 func (c *connection) search(s pkcs11.SessionHandle, template []*pkcs11.Attribute) ([]pkcs11.ObjectHandle, error) {
@@ -211,9 +278,9 @@ func (c *connection) search(s pkcs11.SessionHandle, template []*pkcs11.Attribute
 
 // notOne says what was searched for, and what there is.
 func (c *connection) notOne(s pkcs11.SessionHandle, u URI, got []pkcs11.ObjectHandle) error {
-	text := fmt.Sprintf("token %q has no private key with %s", c.info.Label, u.key())
+	text := fmt.Sprintf("%s has no private key with %s", c.name(), u.key())
 	if len(got) > 1 {
-		text = fmt.Sprintf("token %q has %d private keys with %s; name one by object and id together", c.info.Label, len(got), u.key())
+		text = fmt.Sprintf("%s has %d private keys with %s; name one by object and id together", c.name(), len(got), u.key())
 	}
 	all, err := c.search(s, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_PRIVATE_KEY)})
 	if err != nil {
@@ -221,9 +288,12 @@ func (c *connection) notOne(s pkcs11.SessionHandle, u URI, got []pkcs11.ObjectHa
 	}
 	var names []string
 	for _, key := range all {
-		attrs, err := c.mod.GetAttributeValue(s, key, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_LABEL, nil), pkcs11.NewAttribute(pkcs11.CKA_ID, nil)})
-		if err == nil {
-			names = append(names, URI{Object: string(attrs[0].Value), ID: string(attrs[1].Value)}.key())
+		label, err := c.attribute(s, key, pkcs11.CKA_LABEL)
+		if err != nil {
+			continue
+		}
+		if id, err := c.attribute(s, key, pkcs11.CKA_ID); err == nil {
+			names = append(names, URI{Object: string(label), ID: string(id)}.key())
 		}
 	}
 	if len(names) == 0 {
@@ -235,21 +305,4 @@ func (c *connection) notOne(s pkcs11.SessionHandle, u URI, got []pkcs11.ObjectHa
 // key is the part of a URI that names a key.
 func (u URI) key() string {
 	return strings.TrimPrefix(URI{Object: u.Object, ID: u.ID}.String(), uriPrefix)
-}
-
-// withKey finds a key pair on a turn and a session of its own.
-func (t *Token) withKey(ctx context.Context, u URI) (found, *connection, error) {
-	var f found
-	var on *connection
-	err := t.do(ctx, func(ctx context.Context, c *connection) error {
-		if !u.matches(c.info) {
-			return fmt.Errorf("key %s is not in token %q", u, t.c.Name)
-		}
-		on = c
-		return c.with(ctx, func(s pkcs11.SessionHandle) (err error) {
-			f, err = c.find(s, u)
-			return err
-		})
-	})
-	return f, on, err
 }

@@ -1,6 +1,7 @@
 package pkcs11_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -9,143 +10,142 @@ import (
 
 	raw "github.com/miekg/pkcs11"
 
-	"github.com/sealward/sealward/backends/backendtest"
+	"github.com/sealward/sealward/backends"
 	"github.com/sealward/sealward/backends/sim"
 	"github.com/sealward/sealward/signer"
 )
 
-const time24h = 24 * time.Hour
+// losses are the errors that one new connection cures, with the PIN that is known.
+var losses = map[string]struct {
+	at   sim.Function
+	code uint
+}{
+	"session closed by the token":     {sim.SignInit, raw.CKR_SESSION_CLOSED},
+	"session unknown":                 {sim.SignInit, raw.CKR_SESSION_HANDLE_INVALID},
+	"device error while signing":      {sim.Sign, raw.CKR_DEVICE_ERROR},
+	"token pulled":                    {sim.SignInit, raw.CKR_TOKEN_NOT_PRESENT},
+	"token that is not known":         {sim.SignInit, raw.CKR_TOKEN_NOT_RECOGNIZED},
+	"slot gone":                       {sim.SignInit, raw.CKR_SLOT_ID_INVALID},
+	"reader pulled":                   {sim.Sign, raw.CKR_DEVICE_REMOVED},
+	"logged out behind our back":      {sim.SignInit, raw.CKR_USER_NOT_LOGGED_IN},
+	"finalised behind our back":       {sim.SignInit, raw.CKR_CRYPTOKI_NOT_INITIALIZED},
+	"whatever a vendor calls this":    {sim.Sign, raw.CKR_GENERAL_ERROR},
+	"something failed":                {sim.Sign, raw.CKR_FUNCTION_FAILED},
+	"no session that could be opened": {sim.OpenSession, raw.CKR_DEVICE_ERROR},
+}
 
-// A token that was lost a moment ago is opened anew within the same request.
 func TestLossesThatOneRequestOutlives(t *testing.T) {
-	for name, c := range map[string]struct {
-		at   sim.Function
-		code uint
-	}{
-		"session closed by the token":     {sim.SignInit, raw.CKR_SESSION_CLOSED},
-		"session unknown":                 {sim.SignInit, raw.CKR_SESSION_HANDLE_INVALID},
-		"device error while signing":      {sim.Sign, raw.CKR_DEVICE_ERROR},
-		"token pulled":                    {sim.SignInit, raw.CKR_TOKEN_NOT_PRESENT},
-		"reader pulled":                   {sim.Sign, raw.CKR_DEVICE_REMOVED},
-		"logged out behind our back":      {sim.SignInit, raw.CKR_USER_NOT_LOGGED_IN},
-		"finalised behind our back":       {sim.SignInit, raw.CKR_CRYPTOKI_NOT_INITIALIZED},
-		"whatever a vendor calls this":    {sim.Sign, raw.CKR_GENERAL_ERROR},
-		"a handle that holds no longer":   {sim.SignInit, raw.CKR_KEY_HANDLE_INVALID},
-		"an object that was loaded anew":  {sim.SignInit, raw.CKR_OBJECT_HANDLE_INVALID},
-		"no session that could be opened": {sim.OpenSession, raw.CKR_DEVICE_ERROR},
-		"no more sessions, for a moment":  {sim.OpenSession, raw.CKR_SESSION_COUNT},
-	} {
+	for name, c := range losses {
 		t.Run(name, func(t *testing.T) {
-			conf := faulty(t)
-			conf.Now = newClock().Now
-			tok := open(t, conf)
-			k := generate(t, tok, signer.AlgorithmP256)
-			if c.at == sim.OpenSession { // no session may be idle, so begin with none
-				if err := tok.Close(); err != nil {
-					t.Fatal(err)
-				}
-				tok = open(t, conf)
+			h := &host{}
+			d := open(t, faulty(t), h)
+			if err := d.Login(t.Context(), []byte(token.PIN)); err != nil {
+				t.Fatal(err)
+			}
+			if c.at == sim.OpenSession { // no session is idle yet
 				fail(t, c.at, c.code, 1)
-				if _, err := tok.Key(t.Context(), k.URI()); err != nil {
-					t.Fatalf("Key: %v", err)
-				}
-				return
 			}
-			door := backendtest.NewDoor(t, k, 0)
-			fail(t, c.at, c.code, 1)
+			k := newKey(t, d, signer.AlgorithmP256)
+			if c.at != sim.OpenSession {
+				fail(t, c.at, c.code, 1)
+			}
 			for i := range 5 {
-				if _, err := door.Sign(t.Context(), prehash(fmt.Sprint(i))); err != nil {
-					t.Fatalf("signature %d: %v", i, err)
-				}
+				mustSign(t, k, fmt.Sprint(i))
 			}
-			if !tok.Health().Up {
-				t.Errorf("health = %+v; want up", tok.Health())
+			if n := calls(t, sim.Initialize); n != 2 || h.tries() != 2 {
+				t.Errorf("the module was initialised %d times, and %d tries were made of the PIN; want two of each", n, h.tries())
 			}
 		})
+	}
+}
+
+func TestHandlesThatHoldNoLonger(t *testing.T) {
+	for name, code := range map[string]uint{"a key": raw.CKR_KEY_HANDLE_INVALID, "an object": raw.CKR_OBJECT_HANDLE_INVALID} {
+		t.Run(name, func(t *testing.T) {
+			d := login(t, faulty(t))
+			k := newKey(t, d, signer.AlgorithmP256)
+			fail(t, sim.SignInit, code, 1)
+			mustSign(t, k, "pay")
+			if n := calls(t, sim.Login); n != 1 {
+				t.Errorf("it logged in %d times; want once", n)
+			}
+		})
+	}
+}
+
+// What one new connection does not cure ends the worker.
+func TestADeviceThatStaysAwayIsGone(t *testing.T) {
+	for name, c := range losses {
+		if c.at == sim.OpenSession || c.code == raw.CKR_USER_NOT_LOGGED_IN {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			d := login(t, faulty(t))
+			k := newKey(t, d, signer.AlgorithmP256)
+			fail(t, c.at, c.code, 1<<40)
+			if err := sign(t, k, "pay"); !errors.Is(err, backends.ErrGone) {
+				t.Errorf("Sign error = %v, want that the device is gone", err)
+			}
+			if n := calls(t, sim.Login); n != 2 {
+				t.Errorf("it logged in %d times; want once, and once anew", n)
+			}
+		})
+	}
+}
+
+// A new connection that wants a login again, right after it, wants another one than
+// ours; starting the worker again would not help.
+func TestATokenThatWantsAnotherLogin(t *testing.T) {
+	d := login(t, faulty(t))
+	k := newKey(t, d, signer.AlgorithmP256)
+	fail(t, sim.SignInit, raw.CKR_USER_NOT_LOGGED_IN, 2)
+	if err := sign(t, k, "pay"); err == nil || errors.Is(err, backends.ErrGone) || !strings.Contains(err.Error(), "more than its user's login") {
+		t.Errorf("Sign error = %v, want that another login is wanted", err)
+	}
+	mustSign(t, k, "pay")
+}
+
+func TestAModuleThatDoesNotComeBackIsGone(t *testing.T) {
+	d := login(t, faulty(t))
+	k := newKey(t, d, signer.AlgorithmP256)
+	fail(t, sim.Sign, raw.CKR_DEVICE_REMOVED, 1)
+	fail(t, sim.Initialize, raw.CKR_DEVICE_ERROR, 1<<40)
+	for range 3 {
+		if err := sign(t, k, "pay"); !errors.Is(err, backends.ErrGone) {
+			t.Errorf("Sign error = %v, want that the device is gone", err)
+		}
+	}
+	if _, err := d.State(t.Context()); !errors.Is(err, backends.ErrGone) {
+		t.Errorf("State error = %v, want that the device is gone", err)
+	}
+	if n := calls(t, sim.Initialize); n > 4 { // and again, to say what tokens there are
+		t.Errorf("the module was initialised %d times; want no more after it was lost", n)
 	}
 }
 
 // An error that is about one request and not about the token loses that request
 // alone, and the session it was made on.
 func TestOtherErrorsLoseOneRequest(t *testing.T) {
-	tok := open(t, faulty(t))
-	door := backendtest.NewDoor(t, generate(t, tok, signer.AlgorithmP256), 0)
-	logins := calls(t, sim.Login)
+	d := login(t, faulty(t))
+	k := newKey(t, d, signer.AlgorithmP256)
 	fail(t, sim.Sign, raw.CKR_DEVICE_MEMORY, 1)
-	if sig, err := door.Sign(t.Context(), prehash("first")); signer.CodeOf(err) != signer.CodeUnavailable || sig != nil {
-		t.Errorf("Sign = %x, %v; want code %q", sig, err, signer.CodeUnavailable)
+	closed := calls(t, sim.CloseSession)
+	if err := sign(t, k, "first"); err == nil || errors.Is(err, backends.ErrGone) || !strings.Contains(err.Error(), "CKR_DEVICE_MEMORY") {
+		t.Errorf("Sign error = %v, want the device's", err)
 	}
-	if _, err := door.Sign(t.Context(), prehash("second")); err != nil {
-		t.Errorf("Sign afterwards: %v", err)
+	if n := calls(t, sim.CloseSession) - closed; n != 1 {
+		t.Errorf("%d sessions were closed; want the one that failed", n)
 	}
-	if n := calls(t, sim.Login); n != logins {
-		t.Errorf("it logged in %d times more; want none", n-logins)
-	}
-}
-
-func TestAttemptsToOpenAreSpacedOut(t *testing.T) {
-	conf, clk := faulty(t), newClock()
-	conf.Now = clk.Now
-	tok := open(t, conf)
-	key := generate(t, tok, signer.AlgorithmP256)
-	door := backendtest.NewDoor(t, key, 0)
-	if err := key.Available(); err != nil {
-		t.Errorf("Available = %v, want nothing in its way", err)
-	}
-	before := calls(t, sim.Login)
-	fail(t, sim.SignInit, raw.CKR_DEVICE_ERROR, 1<<40)
-	attempts := func() uint64 { return calls(t, sim.Login) - before }
-	try := func(n int) {
-		t.Helper()
-		for range n {
-			_, err := door.Sign(t.Context(), prehash("pay"))
-			if signer.CodeOf(err) != signer.CodeUnavailable || !strings.Contains(err.Error(), "it is tried again after 2026-01-0") {
-				t.Fatalf("Sign error = %v, want code %q and when it is tried again", err, signer.CodeUnavailable)
-			}
-		}
-	}
-	try(20)
-	if n := attempts(); n != 1 {
-		t.Fatalf("%d attempts to open the token within no time; want 1", n)
-	}
-	if h := tok.Health(); h.Up || h.Retry.Sub(clk.Now()) != 500*time.Millisecond || !strings.Contains(h.Reason, "CKR_DEVICE_ERROR") {
-		t.Errorf("health = %+v; want down, its reason, and a retry in 500 ms", h)
-	}
-	if err := key.Available(); signer.CodeOf(err) != signer.CodeUnavailable {
-		t.Errorf("Available = %v, want code %q", err, signer.CodeUnavailable)
-	}
-	clk.advance(500 * time.Millisecond)
-	if err := key.Available(); err != nil {
-		t.Errorf("Available = %v when it is time to try again", err)
-	}
-	try(20)
-	clk.advance(999 * time.Millisecond)
-	try(20)
-	if n := attempts(); n != 2 {
-		t.Fatalf("%d attempts after 1.5 s; want 2", n)
-	}
-	for range 30 {
-		clk.advance(time.Minute)
-		try(1)
-	}
-	if n := attempts(); n != 32 {
-		t.Fatalf("%d attempts, with a minute between the last 30; want 32", n)
-	}
-	fail(t, sim.SignInit, 0, 0)
-	clk.advance(time.Minute)
-	if _, err := door.Sign(t.Context(), prehash("pay")); err != nil {
-		t.Fatalf("Sign with the device back: %v", err)
-	}
-	if !tok.Health().Up {
-		t.Errorf("health = %+v; want up", tok.Health())
+	mustSign(t, k, "second")
+	if n := calls(t, sim.Login); n != 1 {
+		t.Errorf("it logged in %d times; want once", n)
 	}
 }
 
 // Everybody loses the token at the same time; it is opened anew once.
 func TestLossUnderLoad(t *testing.T) {
-	tok := open(t, faulty(t))
-	door := backendtest.NewDoor(t, generate(t, tok, signer.AlgorithmP256), 0)
-	before := calls(t, sim.Login)
+	d := login(t, faulty(t))
+	k := newKey(t, d, signer.AlgorithmP256)
 	var wg sync.WaitGroup
 	for i := range 32 {
 		wg.Go(func() {
@@ -153,55 +153,75 @@ func TestLossUnderLoad(t *testing.T) {
 				if i == 0 && j == 5 {
 					fail(t, sim.SignInit, raw.CKR_SESSION_HANDLE_INVALID, 1)
 				}
-				if _, err := door.Sign(t.Context(), prehash(fmt.Sprint(i, j))); err != nil {
-					t.Errorf("Sign: %v", err)
-				}
+				mustSign(t, k, fmt.Sprint(i, j))
 			}
 		})
 	}
 	wg.Wait()
-	if n := calls(t, sim.Login) - before; n != 1 {
-		t.Errorf("the token was opened anew %d times; want once", n)
+	if n := calls(t, sim.Login); n != 2 {
+		t.Errorf("it logged in %d times; want once, and once anew", n)
 	}
 }
 
-// Another program in the process closes all sessions, and with them the login.
+// Somebody closes all sessions, and with them the login.
 func TestSessionsClosedBehindOurBack(t *testing.T) {
-	tok := open(t, faulty(t))
-	door := backendtest.NewDoor(t, generate(t, tok, signer.AlgorithmSecp256k1), 0)
-	m := signer.Message{Scheme: signer.SchemeSecp256k1, Bytes: prehash("pay").Bytes}
+	d := login(t, faulty(t))
+	k := newKey(t, d, signer.AlgorithmSecp256k1)
 	for range 3 {
-		if _, err := door.Sign(t.Context(), m); err != nil {
-			t.Fatalf("Sign: %v", err)
-		}
+		mustSign(t, k, "pay")
 		mod, slot, _ := rawSession(t, faults.Module)
 		if err := mod.CloseAllSessions(slot); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := door.Sign(t.Context(), m); err != nil {
-		t.Errorf("Sign: %v", err)
-	}
+	mustSign(t, k, "pay")
 	if n := calls(t, sim.Login); n != 4 {
 		t.Errorf("it logged in %d times; want once, and once for each loss", n)
 	}
 }
 
+// The PIN is changed while we run, and then the session is lost.
+func TestAPINThatIsWrongAfterALossIsSentOnce(t *testing.T) {
+	h := &host{}
+	d := open(t, faulty(t), h)
+	if err := d.Login(t.Context(), []byte(token.PIN)); err != nil {
+		t.Fatal(err)
+	}
+	k := newKey(t, d, signer.AlgorithmP256)
+	fail(t, sim.Sign, raw.CKR_SESSION_CLOSED, 1)
+	fail(t, sim.Login, raw.CKR_PIN_INCORRECT, 1)
+	var refused *backends.PINError
+	if err := sign(t, k, "pay"); !errors.As(err, &refused) || !refused.Sent {
+		t.Fatalf("Sign error = %v, want that the PIN was refused", err)
+	}
+	for range 5 {
+		if err := sign(t, k, "pay"); signer.CodeOf(err) != signer.CodeUnavailable {
+			t.Errorf("Sign error = %v, want code %q", err, signer.CodeUnavailable)
+		}
+	}
+	if h.tries() != 2 {
+		t.Errorf("%d tries of PINs; want the right one, and the wrong one once", h.tries())
+	}
+	if s, err := d.State(t.Context()); err != nil || !s.NeedsPIN {
+		t.Errorf("State = %+v, %v; want that it needs its PIN", s, err)
+	}
+	if err := d.Login(t.Context(), []byte(token.PIN)); err != nil {
+		t.Fatal(err)
+	}
+	mustSign(t, k, "pay")
+}
+
 func TestSessionsAreBoundedAndShared(t *testing.T) {
-	conf := faulty(t)
-	conf.Sessions = 3
-	tok := open(t, conf)
-	door := backendtest.NewDoor(t, generate(t, tok, signer.AlgorithmP256), 0)
+	s := faulty(t)
+	s.Sessions = 3
+	d := login(t, s)
+	k := newKey(t, d, signer.AlgorithmP256)
 	before := calls(t, sim.OpenSession)
 	burst := func() {
 		t.Helper()
 		var wg sync.WaitGroup
 		for i := range 64 {
-			wg.Go(func() {
-				if _, err := door.Sign(t.Context(), prehash(fmt.Sprint(i))); err != nil {
-					t.Errorf("Sign: %v", err)
-				}
-			})
+			wg.Go(func() { mustSign(t, k, fmt.Sprint(i)) })
 		}
 		wg.Wait()
 	}
@@ -214,44 +234,50 @@ func TestSessionsAreBoundedAndShared(t *testing.T) {
 	burst()
 }
 
-// Keys are looked for again after a loss, and another key in the same place is
-// not the same key.
-func TestAnotherKeyInTheSamePlaceIsRefused(t *testing.T) {
-	conf := faulty(t)
-	tok := open(t, conf)
-	rawKey(t, "swapped", []byte("swapped"), nil)
-	k, err := tok.Key(t.Context(), "pkcs11:object=swapped")
-	if err != nil {
-		t.Fatal(err)
+// Other programs hold every session: that is said within seconds, and is no loss.
+func TestATokenWithNoSessionLeft(t *testing.T) {
+	d := login(t, faulty(t))
+	fail(t, sim.OpenSession, raw.CKR_SESSION_COUNT, 1<<40)
+	start := time.Now()
+	if k, err := d.Find(t.Context(), "pkcs11:object=k"); signer.CodeOf(err) != signer.CodeUnavailable || k != nil || !strings.Contains(err.Error(), "no session left") {
+		t.Errorf("Find = %v, %v; want code %q", k, err, signer.CodeUnavailable)
 	}
-	door := backendtest.NewDoor(t, k, 0)
-	mod, _, s := rawSession(t, token.Module)
-	if err := mod.FindObjectsInit(s, []*raw.Attribute{raw.NewAttribute(raw.CKA_LABEL, "swapped")}); err != nil {
-		t.Fatal(err)
+	if d := time.Since(start); d > 20*time.Second {
+		t.Errorf("it took %s to say so", d)
 	}
-	objects, _, err := mod.FindObjects(s, 10)
-	if err != nil || len(objects) != 2 {
-		t.Fatalf("found %d objects, %v; want a key pair", len(objects), err)
-	}
-	if err := mod.FindObjectsFinal(s); err != nil {
-		t.Fatal(err)
-	}
-	for _, o := range objects {
-		if err := mod.DestroyObject(s, o); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := door.Sign(t.Context(), prehash("pay")); signer.CodeOf(err) != signer.CodeUnavailable {
-		t.Errorf("Sign with the key gone: %v; want code %q", err, signer.CodeUnavailable)
-	}
-	rawKey(t, "swapped", []byte("swapped"), nil)
-	sig, err := door.Sign(t.Context(), prehash("pay"))
-	if signer.CodeOf(err) != signer.CodeUnavailable || sig != nil {
-		t.Errorf("Sign with another key in its place = %x, %v; want code %q", sig, err, signer.CodeUnavailable)
+	fail(t, sim.OpenSession, raw.CKR_SESSION_COUNT, 3) // for a moment
+	mustSign(t, newKey(t, d, signer.AlgorithmP256), "pay")
+	if n := calls(t, sim.Login); n != 1 {
+		t.Errorf("it logged in %d times; want once", n)
 	}
 }
 
-// The device is another process, which is killed and started again.
+// Keys are looked for again after a loss, and another key in the same place is
+// not the same key.
+func TestAnotherKeyInTheSamePlaceIsRefused(t *testing.T) {
+	d := login(t, faulty(t))
+	rawKey(t, "swapped", []byte("swapped"), nil)
+	k := find(t, d, "pkcs11:object=swapped")
+	mustSign(t, k, "pay")
+	mod, _, s := rawSession(t, token.Module)
+	for _, class := range []uint{raw.CKO_PUBLIC_KEY, raw.CKO_PRIVATE_KEY} {
+		for _, o := range objects(t, mod, s, class, "swapped") {
+			if err := mod.DestroyObject(s, o); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := sign(t, k, "pay"); err == nil || !strings.Contains(err.Error(), "has no private key") {
+		t.Errorf("Sign with the key gone: %v", err)
+	}
+	rawKey(t, "swapped", []byte("swapped"), nil)
+	if err := sign(t, k, "pay"); err == nil || !strings.Contains(err.Error(), "another one than before") {
+		t.Errorf("Sign with another key in its place: %v", err)
+	}
+}
+
+// The device is another process, which is killed and started again. A driver whose
+// device is not back at once gives up, and the next one finds everything.
 func TestDeviceDiesAndComesBack(t *testing.T) {
 	server, err := sim.NewServer(t.TempDir(), token)
 	if err != nil {
@@ -262,23 +288,58 @@ func TestDeviceDiesAndComesBack(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	conf := config()
-	conf.Module = server.Module
-	tok := open(t, conf)
-	for _, a := range []signer.Algorithm{signer.AlgorithmP256, signer.AlgorithmSecp256k1} {
+	s := settings()
+	s.Module = server.Module
+	for _, a := range []signer.Algorithm{signer.AlgorithmP256, signer.AlgorithmSecp256k1, signer.AlgorithmRSA} {
 		t.Run(string(a), func(t *testing.T) {
-			k := generate(t, tok, a)
-			kill := func() {
-				if err := server.Kill(); err != nil {
+			d := login(t, s)
+			made := generate(t, d, a)
+			k := find(t, d, made.Locator)
+			mustSign(t, k, "before")
+			restart := func() {
+				if err := errors.Join(server.Kill(), server.Start()); err != nil {
 					t.Fatal(err)
 				}
 			}
-			start := func() {
-				if err := server.Start(); err != nil {
-					t.Fatal(err)
-				}
+			restart()
+			mustSign(t, k, "after a restart that nobody noticed")
+			if err := server.Kill(); err != nil {
+				t.Fatal(err)
 			}
-			backendtest.Recovers(t, k, kill, start)
+			if err := sign(t, k, "without the device"); !errors.Is(err, backends.ErrGone) {
+				t.Errorf("Sign error = %v, want that the device is gone", err)
+			}
+			if err := d.Close(); err != nil {
+				t.Error(err)
+			}
+			if err := server.Start(); err != nil {
+				t.Fatal(err)
+			}
+			again := login(t, s)
+			mustSign(t, find(t, again, made.Locator), "with the device back")
 		})
+	}
+}
+
+// p11-kit's server passes on what its client knows, which Ed25519 is not.
+func TestATokenWithoutTheMechanismSaysSo(t *testing.T) {
+	made := func() backends.NewKey {
+		d := login(t, settings())
+		defer d.Close()
+		return generate(t, d, signer.AlgorithmEd25519)
+	}()
+	server, err := sim.NewServer(t.TempDir(), token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Kill(); err != nil {
+			t.Error(err)
+		}
+	})
+	s := settings()
+	s.Module = server.Module
+	if k, err := login(t, s).Find(t.Context(), made.Locator); err == nil || k != nil || !strings.Contains(err.Error(), "has no mechanism that signs with one (CKM_EDDSA)") {
+		t.Errorf("Find = %v, %v; want that there is no mechanism", k, err)
 	}
 }

@@ -1,19 +1,23 @@
 package pkcs11_test
 
 import (
+	"context"
+	"crypto/sha512"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	raw "github.com/miekg/pkcs11"
 
+	"github.com/sealward/sealward/backends"
 	"github.com/sealward/sealward/backends/pkcs11"
 	"github.com/sealward/sealward/backends/sim"
 	"github.com/sealward/sealward/signer"
+	"github.com/sealward/sealward/signer/scheme"
 )
 
 // What the tests share. SoftHSM has one configuration for a process, so all
@@ -52,70 +56,179 @@ func setUp() (err error) {
 	return err
 }
 
-// clock is one that tests set.
-type clock struct{ now atomic.Pointer[time.Time] }
-
-func newClock() *clock {
-	c := &clock{}
-	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	c.now.Store(&start)
-	return c
+// host is the owner of the worker, as far as a driver sees it: it counts tries, and
+// decides as its test says.
+type host struct {
+	mu     sync.Mutex
+	lefts  []int   // what TryPIN was told; owned by mu
+	ends   []error // what became of the tries; owned by mu
+	refuse error   // what TryPIN says instead of trying
 }
 
-func (c *clock) Now() time.Time { return *c.now.Load() }
-
-func (c *clock) advance(d time.Duration) {
-	later := c.Now().Add(d)
-	c.now.Store(&later)
+func (h *host) TryPIN(_ context.Context, left int, send func() error) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.lefts = append(h.lefts, left)
+	if h.refuse != nil {
+		return h.refuse
+	}
+	err := send()
+	h.ends = append(h.ends, err)
+	return err
 }
 
-func pin(s string) func() ([]byte, error) {
-	return func() ([]byte, error) { return []byte(s), nil }
+func (h *host) tries() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.lefts)
 }
 
-func config() pkcs11.Config {
-	return pkcs11.Config{Name: "hsm", Module: token.Module, TokenURI: token.URI, PIN: pin("1234"), Timeout: 10 * time.Second}
+func settings() pkcs11.Settings {
+	return pkcs11.Settings{Module: token.Module, URI: token.URI, Sessions: 8}
 }
 
-// faulty is a configuration for the module that fails on demand.
-func faulty(t testing.TB) pkcs11.Config {
+// faulty are settings for the module that fails on demand.
+func faulty(t testing.TB) pkcs11.Settings {
 	t.Helper()
 	if err := faults.Reset(); err != nil {
 		t.Fatal(err)
 	}
-	c := config()
-	c.Module = faults.Module
-	return c
+	s := settings()
+	s.Module = faults.Module
+	return s
 }
 
-func open(t testing.TB, c pkcs11.Config) *pkcs11.Token {
+func newDriver(t testing.TB, s any, h backends.Host) (backends.Driver, error) {
 	t.Helper()
-	tok, err := pkcs11.Open(t.Context(), c)
+	data, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pkcs11.NewDriver(data, h)
+}
+
+// open opens a token without its PIN.
+func open(t testing.TB, s pkcs11.Settings, h backends.Host) backends.Driver {
+	t.Helper()
+	d, err := newDriver(t, s, h)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := tok.Close(); err != nil {
+		if err := d.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return tok
+	if _, err := d.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// login opens a token and logs in.
+func login(t testing.TB, s pkcs11.Settings) backends.Driver {
+	t.Helper()
+	d := open(t, s, &host{})
+	if err := d.Login(t.Context(), []byte(token.PIN)); err != nil {
+		t.Fatal(err)
+	}
+	return d
 }
 
 var keys atomic.Uint32
 
-// generate makes a key with a label and an id of its own.
-func generate(t testing.TB, tok *pkcs11.Token, a signer.Algorithm) *pkcs11.Key {
+// spec is one for a key with a name of its own.
+func spec(a signer.Algorithm) backends.KeySpec {
+	k := backends.KeySpec{Name: fmt.Sprintf("key %d", keys.Add(1)), Algorithm: a}
+	if a == signer.AlgorithmRSA {
+		k.Bits = 2048
+	}
+	return k
+}
+
+// generate makes a key.
+func generate(t testing.TB, d backends.Driver, a signer.Algorithm) backends.NewKey {
 	t.Helper()
-	n := keys.Add(1)
-	k, err := tok.Generate(t.Context(), fmt.Sprintf("key %d", n), []byte{0xa0, byte(n >> 8), byte(n)}, a)
+	k, err := d.(backends.Generator).Generate(t.Context(), spec(a))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return k
 }
 
-// rawSession opens a session of the test's own on the token, while a Token has
+func find(t testing.TB, d backends.Driver, locator string) backends.DeviceKey {
+	t.Helper()
+	k, err := d.Find(t.Context(), locator)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// newKey makes a key and finds it.
+func newKey(t testing.TB, d backends.Driver, a signer.Algorithm) backends.DeviceKey {
+	t.Helper()
+	return find(t, d, generate(t, d, a).Locator)
+}
+
+// schemes are those that a key of an algorithm signs with.
+func schemes(a signer.Algorithm) []signer.Scheme {
+	switch a {
+	case signer.AlgorithmSecp256k1:
+		return []signer.Scheme{signer.SchemeSecp256k1}
+	case signer.AlgorithmP256:
+		return []signer.Scheme{signer.SchemeP256}
+	case signer.AlgorithmP384:
+		return []signer.Scheme{signer.SchemeP384}
+	case signer.AlgorithmP521:
+		return []signer.Scheme{signer.SchemeP521}
+	case signer.AlgorithmEd25519:
+		return []signer.Scheme{signer.SchemeEd25519}
+	}
+	return []signer.Scheme{
+		signer.SchemePSSSHA256, signer.SchemePSSSHA384, signer.SchemePSSSHA512,
+		signer.SchemePKCS1SHA256, signer.SchemePKCS1SHA384, signer.SchemePKCS1SHA512,
+	}
+}
+
+// message is a text, hashed as a scheme wants it.
+func message(s signer.Scheme, text string) signer.Message {
+	f, _ := s.Facts()
+	sum := sha512.Sum512([]byte(text))
+	if f.Prehash == 0 {
+		return signer.Message{Scheme: s, Bytes: []byte(text)}
+	}
+	return signer.Message{Scheme: s, Bytes: sum[:f.Prehash]}
+}
+
+// sign signs a text and verifies the signature.
+func sign(t testing.TB, k backends.DeviceKey, text string) error {
+	t.Helper()
+	for _, s := range schemes(k.Facts().Public.Algorithm) {
+		m := message(s, text)
+		raw, err := k.Sign(t.Context(), m, func(signer.Notice) {})
+		if err != nil {
+			if raw != nil {
+				t.Errorf("Sign returned %x with its error", raw)
+			}
+			return err
+		}
+		var v scheme.Verifier
+		if _, err := v.Finish(k.Facts().Public, m, raw); err != nil {
+			t.Errorf("%s: %v", s, err)
+		}
+	}
+	return nil
+}
+
+func mustSign(t testing.TB, k backends.DeviceKey, text string) {
+	t.Helper()
+	if err := sign(t, k, text); err != nil {
+		t.Errorf("Sign: %v", err)
+	}
+}
+
+// rawSession opens a session of the test's own on the token, while a driver has
 // the module initialised and is logged in.
 func rawSession(t *testing.T, module string) (*raw.Ctx, uint, raw.SessionHandle) {
 	t.Helper()
@@ -184,17 +297,4 @@ func fail(t *testing.T, fn sim.Function, code uint, times uint64) {
 	if err := faults.Fail(fn, code, times); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// write puts a file into a folder of the test's own.
-func write(t *testing.T, text string, mode os.FileMode) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "pin")
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(path, mode); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }
