@@ -18,12 +18,14 @@ var (
 	oidRSAESOAEP      = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 7} // RFC 4055, 4
 )
 
-// deviceAttributes are what a certificate has to say of the TPM; TCG EK Credential
-// Profile, 3.1.2.
-var deviceAttributes = []struct {
+type deviceAttribute struct {
 	oid  asn1.ObjectIdentifier
 	name string
-}{
+}
+
+// deviceAttributes are what a certificate has to say of the TPM; TCG EK Credential
+// Profile, 3.1.2.
+var deviceAttributes = []deviceAttribute{
 	{asn1.ObjectIdentifier{2, 23, 133, 2, 1}, "TPM manufacturer"},
 	{asn1.ObjectIdentifier{2, 23, 133, 2, 2}, "TPM model"},
 	{asn1.ObjectIdentifier{2, 23, 133, 2, 3}, "TPM version"},
@@ -67,7 +69,7 @@ func device(c *x509.Certificate) ([]signer.Field, error) {
 			}
 		}
 	}
-	if len(fields) != len(deviceAttributes) {
+	if !slices.EqualFunc(fields, deviceAttributes, func(f signer.Field, a deviceAttribute) bool { return f.Name == a.name }) {
 		return nil, errors.New("its subject alternative name does not give the TPM's manufacturer, model and version, each once")
 	}
 	return fields, nil

@@ -159,9 +159,15 @@ func (a *authority) issue(t *testing.T, key crypto.PublicKey, change func(*x509.
 // alternativeName has the first n attributes of a TPM.
 func alternativeName(t *testing.T, n int) pkix.Extension {
 	t.Helper()
+	return nameOf(t, []int{0, 1, 2}[:n]...)
+}
+
+// nameOf has the attributes of a TPM at the indices.
+func nameOf(t *testing.T, indices ...int) pkix.Extension {
+	t.Helper()
 	var rdns pkix.RDNSequence
-	for i, a := range deviceAttributes[:n] {
-		rdns = append(rdns, pkix.RelativeDistinguishedNameSET{{Type: a.oid, Value: fmt.Sprintf("id:%d", i)}})
+	for _, i := range indices {
+		rdns = append(rdns, pkix.RelativeDistinguishedNameSET{{Type: deviceAttributes[i].oid, Value: fmt.Sprintf("id:%d", i)}})
 	}
 	name, err := asn1.Marshal(rdns)
 	if err != nil {
@@ -200,6 +206,7 @@ func TestACertificateThatIsNotOneOfAnEndorsementKeyIsRefused(t *testing.T) {
 		"of an authority":       {public, func(c *x509.Certificate) { c.IsCA = true; c.KeyUsage |= x509.KeyUsageCertSign }, "authority"},
 		"that names no TPM":     {public, func(c *x509.Certificate) { c.ExtraExtensions = nil; c.Subject.CommonName = "tpm" }, "manufacturer, model and version"},
 		"that names half a TPM": {public, func(c *x509.Certificate) { c.ExtraExtensions[0] = alternativeName(t, 2) }, "manufacturer, model and version"},
+		"that names one twice":  {public, func(c *x509.Certificate) { c.ExtraExtensions[0] = nameOf(t, 0, 0, 1) }, "manufacturer, model and version"},
 		"with a damaged name":   {public, func(c *x509.Certificate) { c.ExtraExtensions[0].Value = []byte{0x30, 4, 0xa4, 2, 0x04, 0} }, "directory name"},
 		"with an unknown demand": {public, func(c *x509.Certificate) {
 			c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{1, 2, 3}, Critical: true, Value: []byte{5, 0}})
