@@ -5,13 +5,17 @@
 set -eu -o pipefail
 cd "$(dirname "$0")/.."
 
-# What building takes; softhsm2 is the token of the demo. Testing and checking take
-# more: p11-kit is a token that can be killed, opensc and jq are for the
-# documentation's commands, systemd verifies the units, protobuf-compiler generates
-# the API, nodejs runs a wallet's side.
-packages=(gcc libc6-dev pkg-config softhsm2 ca-certificates)
+# What building takes; softhsm2, swtpm, and pcscd with vpcd's driver are the devices of
+# the demo. Testing and checking take more: p11-kit is a token that can be killed,
+# tpm2-pkcs11 and ykcs11 are PKCS#11 modules of other makers, tpm2-tools,
+# yubico-piv-tool, opensc and openssl are clients and verifiers that know nothing of
+# Sealward, swtpm-tools make certificates for a TPM, pinentry-tty asks for a PIN, opensc
+# and jq are for the documentation's commands too, systemd verifies the units,
+# protobuf-compiler generates the API, nodejs runs a wallet's side.
+packages=(gcc libc6-dev pkg-config libpcsclite-dev softhsm2 swtpm pcscd vsmartcard-vpcd ca-certificates)
 if [ "${1:-}" != build ]; then
   packages+=(p11-kit p11-kit-modules opensc jq curl procps systemd protobuf-compiler libprotobuf-dev)
+  packages+=(swtpm-tools tpm2-tools libtss2-tcti-swtpm0 libtpm2-pkcs11-1 yubico-piv-tool ykcs11 openssl pinentry-tty)
   command -v node >/dev/null || packages+=(nodejs)
   command -v npm >/dev/null || packages+=(npm)
 fi

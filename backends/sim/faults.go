@@ -34,10 +34,25 @@ const (
 	functions = 68
 )
 
+// Deed is what a function does instead of returning an error. faultmodule/faults.c
+// has the same numbers.
+type Deed uint64
+
+// The deeds. The lies are for [Sign] only.
+const (
+	Crash        Deed = 1 // write to no memory, as a bug in C does
+	Hang         Deed = 2 // never return
+	FlipBit      Deed = 3 // return the signature with a bit changed
+	OtherMessage Deed = 4 // return a good signature of another message
+	TooLong      Deed = 5 // claim a longer signature than there is room for
+)
+
 // Faults is a PKCS#11 module in front of another, which counts calls and fails on
 // demand. It takes effect in every process that loads Module, at once.
 type Faults struct {
-	Module string // path of the module that fails
+	Module string   // path of the module that fails
+	Env    []string // variables by which a process finds what is behind it
+	State  string   // path of a file that a process which loads Module writes to
 	state  *os.File
 }
 
@@ -58,7 +73,7 @@ func NewFaults(dir, behind string) (*Faults, error) {
 	if err := errors.Join(f.Truncate(3*functions*8), os.Setenv("FAULTS_MODULE", behind), os.Setenv("FAULTS_STATE", state)); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return &Faults{module, f}, nil
+	return &Faults{module, []string{"FAULTS_MODULE=" + behind, "FAULTS_STATE=" + state}, state, f}, nil
 }
 
 // Calls returns how often a function was called since the last Reset.
@@ -72,6 +87,14 @@ func (f *Faults) Calls(fn Function) (uint64, error) {
 // pkcs11.CKR_DEVICE_ERROR, without reaching what is behind.
 func (f *Faults) Fail(fn Function, value uint, times uint64) error {
 	return errors.Join(f.put(functions+int(fn), uint64(value)), f.put(2*functions+int(fn), times))
+}
+
+// Do makes the next calls of a function do something worse than fail.
+func (f *Faults) Do(fn Function, d Deed, times uint64) error {
+	if d >= FlipBit && fn != Sign {
+		return fmt.Errorf("function %d of PKCS #11 returns no signature to lie about", fn)
+	}
+	return errors.Join(f.put(functions+int(fn), uint64(d)<<32), f.put(2*functions+int(fn), times))
 }
 
 // Reset forgets all counts and faults.

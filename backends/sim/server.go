@@ -72,3 +72,15 @@ func (s *Server) Kill() error {
 	s.cmd = nil
 	return nil
 }
+
+// Pause makes the server and everything that works for it hang, until [Server.Resume].
+func (s *Server) Pause() error { return syscall.Kill(-s.cmd.Process.Pid, syscall.SIGSTOP) }
+
+// Resume ends a [Server.Pause].
+func (s *Server) Resume() error { return syscall.Kill(-s.cmd.Process.Pid, syscall.SIGCONT) }
+
+// Env is the variable that a process needs to find the server.
+func (s *Server) Env() string { return "P11_KIT_SERVER_ADDRESS=unix:path=" + s.socket }
+
+// Socket is where the server listens.
+func (s *Server) Socket() string { return s.socket }

@@ -68,6 +68,7 @@ func (c *Card) use(key *slotKey, message, point []byte, signs bool) ([]byte, sta
 		return nil, swWrongData
 	}
 	c.counts.Signatures++
+	time.Sleep(c.pause)
 	return appendTLV(nil, 0x7c, appendTLV(nil, 0x82, result...)...), swOK
 }
 

@@ -54,6 +54,7 @@ type Card struct {
 	faults  []*fault
 	waiting bool
 	onTouch func()
+	pause   time.Duration
 }
 
 // session is everything that the card forgets when its power goes.
@@ -197,6 +198,14 @@ func (c *Card) Touch() {
 	case c.touch <- struct{}{}:
 	default:
 	}
+}
+
+// Slow has each use of a private key take that much longer, as it does in hardware,
+// where it costs this host's processor nothing.
+func (c *Card) Slow(pause time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pause = pause
 }
 
 // Waiting reports whether the card waits for a touch.
