@@ -14,10 +14,13 @@ import (
 
 const (
 	service = "sealwardd.service"
-	daemon  = "/usr/bin/sealwardd"
+	worker  = "sealward-worker@.service"
 )
 
-var sockets = []string{"sealwardd-sign.socket", "sealwardd-admin.socket"}
+// programs are what the services start.
+var programs = map[string]string{service: "/usr/bin/sealwardd", worker: "/usr/bin/sealward-worker"}
+
+var units = []string{service, worker, "sealwardd-sign.socket", "sealwardd-admin.socket", "sealward-worker@.socket"}
 
 func tool(t *testing.T, name string, args ...string) (string, error) {
 	t.Helper()
@@ -51,23 +54,24 @@ func lines(t *testing.T, unit string, offered bool) []string {
 	return out
 }
 
-// verify runs systemd-analyze verify on copies of the units, whose daemon exists.
+// verify runs systemd-analyze verify on copies of the units, whose programs exist.
+// extra is a setting for every service.
 func verify(t *testing.T, offered bool, extra string) (string, error) {
 	t.Helper()
 	dir := t.TempDir()
-	exe := filepath.Join(dir, "sealwardd")
+	exe := filepath.Join(dir, "program")
 	if err := os.WriteFile(exe, []byte("#!/bin/sh\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	args := []string{"--no-pager", "--man=no", "verify"}
-	for _, unit := range append([]string{service}, sockets...) {
+	for _, unit := range units {
 		content := strings.Join(lines(t, unit, offered), "\n")
-		if unit == service {
-			before, after, ok := strings.Cut(content, "\n[Install]")
-			if !ok || !strings.Contains(content, "="+daemon+" ") {
-				t.Fatalf("%s does not start %s", service, daemon)
+		if program := programs[unit]; program != "" {
+			if !strings.Contains(content, "\nExecStart="+program+" ") {
+				t.Fatalf("%s does not start %s", unit, program)
 			}
-			content = strings.ReplaceAll(before, daemon, exe) + "\n" + extra + "\n[Install]" + after
+			content = strings.ReplaceAll(content, program, exe)
+			content = strings.Replace(content, "[Service]\n", "[Service]\n"+extra+"\n", 1)
 		}
 		path := filepath.Join(dir, unit)
 		if err := os.WriteFile(path, []byte(content+"\n"), 0o644); err != nil {
@@ -107,10 +111,13 @@ func exposure(t *testing.T, unit string) float64 {
 	return score
 }
 
-func TestTheServiceIsExposedByAtMostOne(t *testing.T) {
-	score := exposure(t, "./"+service)
-	if score > 1.0 {
-		t.Errorf("exposure = %.1f, want at most 1.0", score)
+func TestTheServicesAreExposedByAtMostOne(t *testing.T) {
+	for unit := range programs {
+		score := exposure(t, "./"+unit)
+		if score > 1.0 {
+			t.Errorf("exposure of %s = %.1f, want at most 1.0", unit, score)
+		}
+		t.Logf("exposure of %s = %.1f", unit, score)
 	}
 	bare := filepath.Join(t.TempDir(), service)
 	if err := os.WriteFile(bare, []byte("[Service]\nExecStart=/bin/true\n"), 0o644); err != nil {
@@ -119,7 +126,6 @@ func TestTheServiceIsExposedByAtMostOne(t *testing.T) {
 	if worst := exposure(t, bare); worst < 5 {
 		t.Errorf("exposure of a service without any setting = %.1f; the score says nothing", worst)
 	}
-	t.Logf("exposure = %.1f", score)
 }
 
 func TestSettingsThatOtherPartsRelyOn(t *testing.T) {
@@ -138,6 +144,20 @@ func TestSettingsThatOtherPartsRelyOn(t *testing.T) {
 			"NoNewPrivileges=yes":      "no set-uid programs",
 			"ProtectControlGroups=yes": "readable, for the unit of a caller",
 			"Sockets=sealwardd-sign.socket sealwardd-admin.socket": "both are passed on each start",
+		},
+		worker: {
+			"User=sealward-worker":    "sysusers makes it, and it is not the daemon's",
+			"PrivateUsers=no":         "the worker admits the daemon by its uid on the host",
+			"StartLimitIntervalSec=0": "the socket never stays shut after crashes",
+			"UMask=0077":              "nobody else reads its files",
+			"LimitCORE=0":             "PINs are in its memory",
+			"NoNewPrivileges=yes":     "no set-uid programs",
+			"IPAddressDeny=any":       "what is allowed is named",
+			"InaccessiblePaths=-/etc/sealward -/var/lib/sealward": "not even their names",
+		},
+		"sealward-worker@.socket": {
+			"SocketUser=sealward": "the daemon's account", "SocketMode=0600": "nobody else", "RemoveOnStop=yes": "no stale socket",
+			"ListenStream=/run/sealward-worker/%i.sock": "documented",
 		},
 		"sealwardd-sign.socket": {
 			"FileDescriptorName=sign": "the name in policy", "SocketGroup=sealward": "callers", "SocketMode=0660": "nobody else",
@@ -164,6 +184,18 @@ func TestSettingsThatOtherPartsRelyOn(t *testing.T) {
 	}
 }
 
+// A worker confines itself with Landlock, also within the daemon's sandbox.
+func TestTheServicesAdmitLandlock(t *testing.T) {
+	for unit := range programs {
+		filter := strings.Join(lines(t, unit, false), "\n")
+		for _, call := range []string{"landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"} {
+			if !regexp.MustCompile(`(?m)^SystemCallFilter=@system-service .*\b` + call + `\b`).MatchString(filter) {
+				t.Errorf("%s refuses %s", unit, call)
+			}
+		}
+	}
+}
+
 func TestSysusersMakesEveryAccountThatTheUnitsName(t *testing.T) {
 	file, err := filepath.Abs("sealward.sysusers")
 	if err != nil {
@@ -174,7 +206,7 @@ func TestSysusersMakesEveryAccountThatTheUnitsName(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, unit := range append([]string{service}, sockets...) {
+	for _, unit := range units {
 		for _, l := range lines(t, unit, false) {
 			key, name, _ := strings.Cut(l, "=")
 			var want string
