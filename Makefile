@@ -25,8 +25,8 @@ deps: ## install what is missing, with apt and npm; silent when nothing is
 build-deps:
 	@tools/deps.sh build
 
-build: build-deps ## bin/sealwardd and bin/sealward
-	@go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/sealwardd ./cmd/sealward
+build: build-deps ## bin/sealwardd, bin/sealward-worker and bin/sealward
+	@go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/sealwardd ./cmd/sealward-worker ./cmd/sealward
 
 sim: build-deps # the program that tries everything without hardware; never packaged
 	@go build -trimpath -o $(BUILD)/bin/ ./cmd/sealward-sim

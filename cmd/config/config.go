@@ -6,13 +6,12 @@ package config
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -41,6 +40,8 @@ type Config struct {
 	Metrics *Socket
 	Tokens  []Token
 	Keys    []Key
+	// WorkerProgram drives devices; empty: sealward-worker beside the daemon's own.
+	WorkerProgram string
 	// Deadlines and bounds, with their defaults filled in.
 	StopTimeout, SignTimeout time.Duration
 	MaxRequests              int
@@ -60,29 +61,17 @@ type Socket struct {
 	Owner, Group string // empty: the daemon's own
 }
 
-// Token is a device that holds keys.
-type Token struct {
-	Name   string
-	PKCS11 PKCS11
-}
-
-// PKCS11 is a token behind a PKCS#11 module.
-type PKCS11 struct {
-	Module       string
-	ModuleSHA256 []byte // nil: not pinned
-	URI          string // RFC 7512, of the token
-	// Exactly one of the two is set.
-	PINFile, PINCredential string
-	Sessions               int
-}
-
 // Key is a key in a token and what it is for.
 type Key struct {
-	Name, Token, URI string
-	Kinds            []signer.Kind
-	Chains           []string // CAIP-2
-	Statements       bool     // signs the journal's checkpoints and nothing else
-	Fingerprint      string   // that the key must have; empty: not pinned
+	Name, Token string
+	// Locator is the URI in a PKCS#11 token, the slot in a PIV card, and the absolute
+	// path of the key's file for a TPM.
+	Locator     string
+	Padding     signer.Padding // of an RSA key; "pss" by default, which others ignore
+	Kinds       []signer.Kind
+	Chains      []string // CAIP-2
+	Statements  bool     // signs the journal's checkpoints and nothing else
+	Fingerprint string   // that the key must have; empty: not pinned
 }
 
 // Default is what a file need not say.
@@ -102,6 +91,7 @@ type file struct {
 	StopTimeout *hcl.Attribute `hcl:"stop_timeout,optional"`
 	SignTimeout *hcl.Attribute `hcl:"sign_timeout,optional"`
 	MaxRequests *hcl.Attribute `hcl:"max_requests,optional"`
+	Worker      *hcl.Attribute `hcl:"worker_program,optional"`
 	Journal     journalBlock   `hcl:"journal,block"`
 	Metrics     *metricsBlock  `hcl:"metrics,block"`
 	Sockets     []socketBlock  `hcl:"socket,block"`
@@ -130,24 +120,13 @@ type socketBlock struct {
 	Group *hcl.Attribute `hcl:"group,optional"`
 }
 
-type tokenBlock struct {
-	Name   string       `hcl:"name,label"`
-	PKCS11 *pkcs11Block `hcl:"pkcs11,block"`
-}
-
-type pkcs11Block struct {
-	Module        *hcl.Attribute `hcl:"module"`
-	ModuleSHA256  *hcl.Attribute `hcl:"module_sha256,optional"`
-	URI           *hcl.Attribute `hcl:"uri"`
-	PINFile       *hcl.Attribute `hcl:"pin_file,optional"`
-	PINCredential *hcl.Attribute `hcl:"pin_credential,optional"`
-	Sessions      *hcl.Attribute `hcl:"sessions,optional"`
-}
-
 type keyBlock struct {
 	Name       string         `hcl:"name,label"`
 	Token      *hcl.Attribute `hcl:"token"`
-	URI        *hcl.Attribute `hcl:"uri"`
+	URI        *hcl.Attribute `hcl:"uri,optional"`
+	File       *hcl.Attribute `hcl:"file,optional"`
+	Slot       *hcl.Attribute `hcl:"slot,optional"`
+	Padding    *hcl.Attribute `hcl:"padding,optional"`
 	Kinds      *hcl.Attribute `hcl:"kinds,optional"`
 	Chains     *hcl.Attribute `hcl:"chains,optional"`
 	Statements *hcl.Attribute `hcl:"statements,optional"`
@@ -175,6 +154,7 @@ func Parse(path string, src []byte) (*Config, error) {
 	c.Path, c.Digest = path, sha256.Sum256(src)
 	c.Private = r.bool(raw.Private)
 	c.Policy = r.path(raw.Policy)
+	c.WorkerProgram = r.path(raw.Worker)
 	c.StopTimeout = r.duration(raw.StopTimeout, c.StopTimeout, time.Second, 10*time.Minute)
 	c.SignTimeout = r.duration(raw.SignTimeout, c.SignTimeout, 100*time.Millisecond, 10*time.Minute)
 	c.MaxRequests = r.int(raw.MaxRequests, c.MaxRequests, 1, 65536)
@@ -223,42 +203,6 @@ func (r *reader) sockets(c *Config, raw file) {
 	}
 }
 
-func (r *reader) tokens(c *Config, blocks []tokenBlock) {
-	seen := map[string]bool{}
-	for i, b := range blocks {
-		at := r.blocks.at("token", i)
-		switch {
-		case seen[b.Name]:
-			r.failAt(at, "Repeated token", fmt.Sprintf("There is already a token %q.", b.Name))
-		case !validName(b.Name):
-			r.failAt(at, "Unsuitable name", "A token's name is made of a-z 0-9 -.")
-		case b.PKCS11 == nil:
-			r.failAt(at, "Missing block", "A token says how it is reached: pkcs11 { ... }.")
-			continue
-		}
-		seen[b.Name] = true
-		p := b.PKCS11
-		t := Token{b.Name, PKCS11{
-			Module: r.path(p.Module), URI: r.string(p.URI, ""), PINFile: r.path(p.PINFile),
-			PINCredential: r.string(p.PINCredential, ""), Sessions: r.int(p.Sessions, 8, 1, 1024),
-		}}
-		if p.ModuleSHA256 != nil {
-			sum, err := hex.DecodeString(r.string(p.ModuleSHA256, ""))
-			if err != nil || len(sum) != 32 {
-				r.fail(p.ModuleSHA256, "Unsuitable digest", "Want 64 hexadecimal digits, as sha256sum prints them.")
-			}
-			t.PKCS11.ModuleSHA256 = sum
-		}
-		if (p.PINFile == nil) == (p.PINCredential == nil) {
-			r.fail(p.URI, "Where is the PIN?", "A token has either pin_file or pin_credential.")
-		}
-		if name := t.PKCS11.PINCredential; p.PINCredential != nil && (name == "" || strings.ContainsAny(name, "/\x00") || strings.HasPrefix(name, ".")) {
-			r.fail(p.PINCredential, "Unsuitable credential", "It is the name of a systemd credential, as in LoadCredential=NAME:PATH.")
-		}
-		c.Tokens = append(c.Tokens, t)
-	}
-}
-
 var (
 	fingerprint = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
@@ -268,25 +212,27 @@ var (
 
 func (r *reader) keys(c *Config, blocks []keyBlock) {
 	seen := map[string]bool{}
-	var tokens []string
+	tokens := map[string]Token{}
 	for _, t := range c.Tokens {
-		tokens = append(tokens, t.Name)
+		tokens[t.Name] = t
 	}
 	for i, b := range blocks {
 		at := r.blocks.at("key", i)
 		switch {
 		case seen[b.Name]:
 			r.failAt(at, "Repeated key", fmt.Sprintf("There is already a key %q.", b.Name))
-		case !validName(b.Name):
-			r.failAt(at, "Unsuitable name", "A key's name is made of a-z 0-9 -.")
+		case !validName(b.Name) || b.Name == "sealward":
+			r.failAt(at, "Unsuitable name", fmt.Sprintf("A key's name is made of a-z 0-9 - and is not %q, which stands for Sealward itself.", "sealward"))
 		}
 		seen[b.Name] = true
-		k := Key{Name: b.Name, Token: r.string(b.Token, ""), URI: r.string(b.URI, ""), Chains: r.strings(b.Chains), Statements: r.bool(b.Statements), Fingerprint: r.string(b.Print, "")}
+		k := Key{Name: b.Name, Token: r.string(b.Token, ""), Chains: r.strings(b.Chains), Statements: r.bool(b.Statements), Fingerprint: r.string(b.Print, "")}
 		if k.Fingerprint != "" && !fingerprint.MatchString(k.Fingerprint) {
 			r.fail(b.Print, "Unsuitable fingerprint", "It is sha256: and 64 hexadecimal digits, as `sealward keys show` prints it.")
 		}
-		if !slices.Contains(tokens, k.Token) {
-			r.fail(b.Token, "Unknown token", fmt.Sprintf("There is no token %q.%s", k.Token, meant(k.Token, tokens)))
+		if t, ok := tokens[k.Token]; ok {
+			r.locator(&k, b, t, at)
+		} else if b.Token != nil {
+			r.fail(b.Token, "Unknown token", fmt.Sprintf("There is no token %q.%s", k.Token, meant(k.Token, slices.Collect(maps.Keys(tokens)))))
 		}
 		r.kinds(&k, b, at)
 		for _, chain := range k.Chains {

@@ -40,7 +40,7 @@ func (r *reader) failAt(at hcl.Range, summary, detail string) {
 // *hcl.Attribute for an optional one.
 var required = map[string][]string{
 	"": {"version", "policy"}, "journal": {"path", "key"}, "metrics": {"path"},
-	"pkcs11": {"module", "uri"}, "key": {"token", "uri"},
+	"pkcs11": {"module", "uri"}, "tpm": {"device"}, "piv": {"serial"}, "key": {"token"},
 }
 
 func (r *reader) require(b hcl.Body) {

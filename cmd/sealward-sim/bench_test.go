@@ -1,13 +1,28 @@
 package main
 
 import (
+	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/sealward/sealward/backends/sim"
 	"github.com/sealward/sealward/signer"
 	"github.com/sealward/sealward/signer/intent/evm"
 )
+
+// TestMain makes this program what the benchmark starts of itself.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && (os.Args[1] == "measure" || os.Args[1] == echoName) {
+		if err := run(os.Args[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
 
 func TestQuantileIsTheNearestRank(t *testing.T) {
 	hundred := make([]int, 100)
@@ -76,5 +91,86 @@ func TestTheKernelTellsOfAProcess(t *testing.T) {
 	}
 	if _, err := residentKiB(os.Getpid(), "VmNothing"); err == nil {
 		t.Error("a value that is not there was read")
+	}
+	ends := watch(os.Getpid())
+	if got := ends(); len(got) != 1 || got[0].Resident < 1000 || got[0].Files < 100 || got[0].Files > got[0].Resident {
+		t.Errorf("watch = %+v; a Go program has some MiB, and code among them", got)
+	}
+}
+
+// The figures are for nobody to rely on; that there are some is.
+func TestTheBenchmarkMeasuresEveryDevice(t *testing.T) {
+	const least = 20 * time.Millisecond // of a device that takes its time
+	h := &devicesHost{host: host{bin: built(t, "sealwardd", "sealward-worker"), dir: filepath.Join(short(t), "d")}}
+	t.Cleanup(func() {
+		if err := h.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := h.start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	measured := func(j job, atLeast time.Duration) {
+		t.Helper()
+		j.For = 3 * least
+		if got, err := j.measure(t.Context()); err != nil || got.Count < 1 || got.PerSecond <= 0 || got.P50 < milliseconds(atLeast) {
+			t.Errorf("measure %+v = %+v, %v; want signatures, of at least %s each", j, got, err, atLeast)
+		}
+	}
+	tpm, card := job{TPM: h.raw.Path()}, job{PCSCD: h.devices.Reader.Socket()}
+	measured(tpm, 0)
+	measured(card, 0)
+	slow, err := sim.NewSlowTPM(filepath.Join(h.dir, "slow"), h.raw, least)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.devices.Card.Slow(least)
+	measured(job{TPM: slow.Path()}, least)
+	measured(card, least)
+	h.devices.Card.Slow(0)
+	if err := slow.Close(); err != nil {
+		t.Error(err)
+	}
+	err = h.serve(func(pid int) error {
+		for _, f := range faults {
+			took, others, err := f.measure(t.Context(), h, 10*time.Millisecond)
+			if err != nil {
+				return fmt.Errorf("%s: %w", f.what, err)
+			}
+			if took <= 0 || others <= 0 {
+				t.Errorf("%s: it took %s, and others waited %s; both take some time", f.what, took, others)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTheBenchmarkMeasuresAWorker(t *testing.T) {
+	all, err := measureWorker(t.Context(), t.TempDir(), 1)
+	if err != nil || len(all) != 1 || all[0].BackToBack.P50 <= 0 || all[0].Idle.P50 <= 0 {
+		t.Errorf("measureWorker = %+v, %v; want one round", all, err)
+	}
+}
+
+func TestAnAimIsMetOrMissed(t *testing.T) {
+	for name, test := range map[string]struct {
+		aim
+		met bool
+	}{
+		"more than the least": {aim{is: 0.91, want: 0.9, least: true}, true},
+		"the least":           {aim{is: 0.9, want: 0.9, least: true}, true},
+		"less than the least": {aim{is: 0.89, want: 0.9, least: true}, false},
+		"less than the most":  {aim{is: 39, want: 40}, true},
+		"the most":            {aim{is: 40, want: 40}, true},
+		"more than the most":  {aim{is: 41, want: 40}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if test.aim.met() != test.met {
+				t.Errorf("met = %v, want %v", !test.met, test.met)
+			}
+		})
 	}
 }

@@ -21,12 +21,19 @@ socket "sign" {
   mode = "0600"
 }
 
+socket "admin" {
+  path = "admin.sock"
+  mode = "0600"
+}
+
 metrics {
   path = "metrics.sock"
   mode = "0600"
 }
 
 token "softhsm" {
+  environment = { SOFTHSM2_CONF = %q }
+  writable    = ["softhsm"]
   pkcs11 {
     module   = %q
     uri      = %q
@@ -103,10 +110,88 @@ rule "no standing permissions" {
 `
 
 // benchKeys are the keys of the set-up.
-var benchKeys = []keyToMake{{"p256", signer.AlgorithmP256}, {"secp256k1", signer.AlgorithmSecp256k1}, {"journal", signer.AlgorithmEd25519}}
-
-// setUpBench makes the set-up in an empty folder.
-func setUpBench(dir string) (*sim.SoftHSMToken, error) {
-	token, _, err := makeHost(dir, benchConfig, benchPolicy, benchKeys)
-	return token, err
+var benchKeys = []sim.KeyToMake{
+	{Label: "p256", Algorithm: signer.AlgorithmP256}, {Label: "secp256k1", Algorithm: signer.AlgorithmSecp256k1}, {Label: "journal", Algorithm: signer.AlgorithmEd25519},
 }
+
+// benchDevicesConfig goes on where [benchConfig] ends: a TPM, a card, and two more
+// tokens of SoftHSM, behind a module that fails on demand and behind p11-kit's server.
+// A device that hangs is given up after a second, so that a benchmark need not wait
+// for ten.
+const benchDevicesConfig = `
+token "chip" {
+  timeout = "1s"
+  tpm {
+    device    = "tpm/tpm"
+    auth_file = "tpm.auth"
+  }
+}
+
+token "card" {
+  timeout = "1s"
+  piv {
+    serial   = 4711
+    socket   = "reader/pcscd.comm"
+    pin_file = "card.pin"
+  }
+}
+
+token "faulty" {
+  environment = { %[1]s }
+  writable    = ["faulty"]
+  timeout     = "1s"
+  pkcs11 {
+    module   = %[2]q
+    uri      = "pkcs11:token=faulty"
+    pin_file = "pin"
+  }
+}
+
+token "served" {
+  environment = { %[3]s }
+  timeout     = "1s"
+  pkcs11 {
+    module   = %[4]q
+    uri      = "pkcs11:token=served"
+    pin_file = "pin"
+  }
+}
+
+key "chip" {
+  token = "chip"
+  file  = "chip.key"
+  kinds = ["digest"]
+}
+
+key "card" {
+  token = "card"
+  slot  = "9a"
+  kinds = ["digest"]
+}
+
+key "faulty" {
+  token = "faulty"
+  uri   = "pkcs11:object=faulty"
+  kinds = ["digest"]
+}
+
+key "served" {
+  token = "served"
+  uri   = "pkcs11:object=served"
+  kinds = ["digest"]
+}
+`
+
+// benchDevicesPolicy goes on where [benchPolicy] ends.
+const benchDevicesPolicy = `
+rule "digests of other devices" {
+  keys  = ["chip", "card", "faulty", "served"]
+  blind = ["opaque"]
+  allow = true
+
+  limit "a day" {
+    count  = 1000000000
+    window = "24h"
+  }
+}
+`

@@ -2,63 +2,86 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/ethereum/go-ethereum/core/types"
+
+	"github.com/sealward/sealward/backends/sim"
 )
+
+const demoPolicy = policyText + devicesPolicy
 
 // demo shows the main job with the programs as they are, and checks what they
 // print: a demonstration that shows the wrong thing is an error.
 func demo(bin string, out io.Writer) (err error) {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
 	parent, err := os.MkdirTemp("", "sealward-demo-")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(parent)) }()
-	s := &show{out: out, bin: bin, dir: filepath.Join(parent, "host")}
+	s := &show{ctx: ctx, out: out, bin: bin, dir: filepath.Join(parent, "host")}
 	s.say("A hot wallet with a key in a token, on a machine without any hardware.\n" +
-		"SoftHSM is the token; everything is in a private folder that is removed at the end.")
-	address, err := setUp(s.dir)
+		"The devices are programs, and all is in a private folder that is removed at the end.")
+	if s.devices, err = sim.StartDevices(s.dir, cardSerial); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.devices.Stop()) }()
+	_, made, err := makeDevices(ctx, bin, s.dir, s.devices, configText+devicesConfig, demoPolicy, upKeys)
 	if err != nil {
 		return err
 	}
-	s.say("1. The token has made a secp256k1 key, \"hot\", that it does not give away.\n   Its Ethereum address is " + address + ".")
+	address, err := writeExamples(s.dir, made)
+	if err != nil {
+		return err
+	}
+	s.say("1. The token (SoftHSM) has made a secp256k1 key, \"hot\", that it does not give away.\n   Its Ethereum address is " + address + ".")
 	if err := s.startDaemon(); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.stopDaemon()) }()
-	return s.steps(address)
+	err = s.steps(address)
+	if ctx.Err() != nil {
+		return errors.New("interrupted")
+	}
+	return err
 }
 
 // show runs the programs on one set-up and tells what they do.
 type show struct {
+	ctx      context.Context // until somebody interrupts the show
 	out      io.Writer
 	bin, dir string
+	devices  *sim.Devices
 	daemon   *exec.Cmd
 	log      bytes.Buffer // of the daemon; read after it ended
 	ended    chan error
-	brief    bool // show only the lines that matter
+	brief    bool     // show only the lines that matter
+	shown    []string // which these are, by their beginnings; nil: the line that is checked
 }
 
 func (s *show) say(text string) { fmt.Fprintf(s.out, "\n%s\n\n", text) }
 
 func (s *show) steps(address string) error {
-	example := func(name string) string { return filepath.Join(s.dir, "examples", name) }
 	s.say("2. sealwardd is running. A wallet program asks for a payout of 0.1 eth to a vendor.\n   First, what would it do?")
-	if _, err := s.sealward(0, "SENDS", "inspect", "--kind", "evm.transaction", "--key", "hot", example("payout.json")); err != nil {
+	if _, err := s.sealward(0, "SENDS", "inspect", "--kind", "evm.transaction", "--key", "hot", s.example("payout.json")); err != nil {
 		return err
 	}
 	s.say("   Policy allows it, so it is recorded, then signed in the token, then verified:")
-	raw, err := s.sealward(0, "0x02", "sign", "--kind", "evm.transaction", "--key", "hot", "--id", "payout-1", example("payout.json"))
+	raw, err := s.sealward(0, "0x02", "sign", "--kind", "evm.transaction", "--key", "hot", "--id", "payout-1", s.example("payout.json"))
 	if err != nil {
 		return err
 	}
@@ -73,18 +96,18 @@ func (s *show) steps(address string) error {
 
 	s.brief = true
 	s.say("3. A second payout, of 1.9 eth, is within the limit for each and within the day's:")
-	if _, err := s.sealward(0, "0x02", "sign", "--kind", "evm.transaction", "--key", "hot", "--id", "payout-2", example("large.json")); err != nil {
+	if _, err := s.sealward(0, "0x02", "sign", "--kind", "evm.transaction", "--key", "hot", "--id", "payout-2", s.example("large.json")); err != nil {
 		return err
 	}
 	s.say("   Once more, under another request id: that would be above 3 eth a day, so it is refused.")
-	if _, err := s.sealward(3, "denied", "sign", "--kind", "evm.transaction", "--key", "hot", "--id", "payout-3", example("large.json")); err != nil {
+	if _, err := s.sealward(3, "denied", "sign", "--kind", "evm.transaction", "--key", "hot", "--id", "payout-3", s.example("large.json")); err != nil {
 		return err
 	}
 	if _, err := s.sealward(0, "a day", "limits"); err != nil {
 		return err
 	}
 	s.say("   Asking again with an id that was answered gets the same answer, and spends nothing:")
-	again, err := s.sealward(0, "0x02", "sign", "--kind", "evm.transaction", "--key", "hot", "--id", "payout-1", example("payout.json"))
+	again, err := s.sealward(0, "0x02", "sign", "--kind", "evm.transaction", "--key", "hot", "--id", "payout-1", s.example("payout.json"))
 	if err != nil {
 		return err
 	}
@@ -93,29 +116,42 @@ func (s *show) steps(address string) error {
 	}
 
 	s.say("4. A thief's favourite: an unlimited token approval. It moves nothing today, and all of it later.")
-	if _, err := s.sealward(3, "standing token permissions are not allowed", "sign", "--kind", "evm.transaction", "--key", "hot", "--id", "approval-1", example("approval.json")); err != nil {
+	if _, err := s.sealward(3, "standing token permissions are not allowed", "sign", "--kind", "evm.transaction", "--key", "hot", "--id", "approval-1", s.example("approval.json")); err != nil {
 		return err
 	}
 	if err := s.tamper(); err != nil {
 		return err
 	}
-	s.brief = false
-	s.say("6. All of it is in the journal, a Merkle tree whose root the journal's key signs:")
-	if _, err := s.sealward(0, "authorized", "journal", "show"); err != nil {
+	if err := s.journal(); err != nil {
 		return err
 	}
-	if _, err := s.sealward(0, "", "journal", "verify"); err != nil {
+	if err := s.threeDevices(); err != nil {
+		return err
+	}
+	if err := s.pullCard(); err != nil {
 		return err
 	}
 	s.say("That was Sealward. README.md says how to go on; docs/policy.md teaches the policy language.")
 	return nil
 }
 
+// journal shows all of it.
+func (s *show) journal() error {
+	s.brief = false
+	defer func() { s.brief = true }()
+	s.say("6. All of it is in the journal, a Merkle tree whose root the journal's key signs:")
+	if _, err := s.sealward(0, "authorized", "journal", "show"); err != nil {
+		return err
+	}
+	_, err := s.sealward(0, "intact", "journal", "verify")
+	return err
+}
+
 // tamper changes the policy behind the owner's back, in two ways.
 func (s *show) tamper() error {
 	policy := filepath.Join(s.dir, "policy.hcl")
 	s.say("5. Somebody raises the limit to 3000 eth a day, in a policy file left writable for all.\n   The daemon is told to reload it, and refuses; the old policy stays in force:")
-	raised := strings.Replace(policyText, `"3 eth"`, `"3000 eth"`, 1)
+	raised := strings.Replace(demoPolicy, `"3 eth"`, `"3000 eth"`, 1)
 	if err := s.reloadWith(policy, raised, 0o666); err != nil {
 		return err
 	}
@@ -123,14 +159,14 @@ func (s *show) tamper() error {
 		return err
 	}
 	s.say("   A misspelt name would silently switch a rule off elsewhere. Here it stops the load:")
-	misspelt := strings.Replace(policyText, "e.counterparty", "e.counterprty", 1)
+	misspelt := strings.Replace(demoPolicy, "e.counterparty", "e.counterprty", 1)
 	if err := s.reloadWith(policy, misspelt, 0o600); err != nil {
 		return err
 	}
 	if _, err := s.sealward(7, "counterprty", "status"); err != nil {
 		return err
 	}
-	return s.reloadWith(policy, policyText, 0o600)
+	return s.reloadWith(policy, demoPolicy, 0o600)
 }
 
 func (s *show) reloadWith(path, text string, mode os.FileMode) error {
@@ -151,6 +187,44 @@ func (s *show) reloadWith(path, text string, mode os.FileMode) error {
 // checks its exit code and that a text is in what it prints. It returns standard
 // output.
 func (s *show) sealward(code int, want string, args ...string) (string, error) {
+	stdout, all, err := s.run(code, want, args)
+	s.print(want, all, args)
+	return stdout, err
+}
+
+// eventually runs the command line until it prints what it is to print, and shows
+// that only.
+func (s *show) eventually(code int, want string, args ...string) (string, error) {
+	begun := time.Now()
+	for {
+		stdout, all, err := s.run(code, want, args)
+		if err == nil || s.ctx.Err() != nil || time.Since(begun) > 10*time.Second {
+			s.print(want, all, args)
+			return stdout, err
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func (s *show) run(code int, want string, args []string) (out, all string, err error) {
+	cmd := s.command(args...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err = cmd.Run()
+	all = stderr.String() + stdout.String()
+	if exit, ok := errors.AsType[*exec.ExitError](err); err != nil && (!ok || !exit.Exited()) {
+		return "", all, err
+	}
+	if got := cmd.ProcessState.ExitCode(); got != code {
+		return "", all, fmt.Errorf("sealward %s: exit code %d, want %d", args[0], got, code)
+	}
+	if !strings.Contains(all, want) {
+		return "", all, fmt.Errorf("sealward %s: it does not print %q", args[0], want)
+	}
+	return strings.TrimSpace(stdout.String()), all, nil
+}
+
+func (s *show) print(want, all string, args []string) {
 	shown := make([]string, len(args))
 	for i, a := range args {
 		shown[i] = strings.Replace(a, s.dir+"/", "", 1)
@@ -159,14 +233,9 @@ func (s *show) sealward(code int, want string, args ...string) (string, error) {
 		}
 	}
 	fmt.Fprintf(s.out, "   $ sealward %s\n", strings.Join(shown, " "))
-	cmd := exec.Command(filepath.Join(s.bin, "sealward"), append([]string{"--sockets", s.dir}, args...)...)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err := cmd.Run()
-	all := stderr.String() + stdout.String()
 	left := 0
 	for line := range strings.Lines(all) {
-		if s.brief && !strings.Contains(line, want) {
+		if s.brief && !s.matters(line, want) {
 			left++
 			continue
 		}
@@ -176,16 +245,18 @@ func (s *show) sealward(code int, want string, args ...string) (string, error) {
 		fmt.Fprintf(s.out, "     (and %d more lines)\n", left)
 	}
 	fmt.Fprintln(s.out)
-	if exit, ok := errors.AsType[*exec.ExitError](err); err != nil && (!ok || !exit.Exited()) {
-		return "", err
+}
+
+func (s *show) command(args ...string) *exec.Cmd {
+	return exec.CommandContext(s.ctx, filepath.Join(s.bin, "sealward"), append([]string{"--sockets", s.dir}, args...)...)
+}
+
+// matters reports whether a line is shown in a brief show.
+func (s *show) matters(line, want string) bool {
+	if s.shown == nil {
+		return strings.Contains(line, want)
 	}
-	if got := cmd.ProcessState.ExitCode(); got != code {
-		return "", fmt.Errorf("sealward %s: exit code %d, want %d", args[0], got, code)
-	}
-	if !strings.Contains(all, want) {
-		return "", fmt.Errorf("sealward %s: it does not print %q", args[0], want)
-	}
-	return strings.TrimSpace(stdout.String()), nil
+	return slices.ContainsFunc(s.shown, func(begin string) bool { return strings.HasPrefix(line, begin) })
 }
 
 func (s *show) startDaemon() (err error) {
@@ -205,7 +276,7 @@ func (s *show) startDaemon() (err error) {
 }
 
 func (s *show) stopDaemon() error {
-	if err := s.daemon.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := s.daemon.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) { // it was interrupted, too
 		return err
 	}
 	select {

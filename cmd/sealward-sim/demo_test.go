@@ -21,16 +21,17 @@ func TestDemo(t *testing.T) {
 			}
 		}
 	}
-	if out, err := exec.Command("go", append(args, "../sealwardd", "../sealward")...).CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", append(args, "../sealwardd", "../sealward", "../sealward-worker")...).CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	t.Setenv("TMPDIR", tmp)
-	t.Setenv("SOFTHSM2_CONF", "") // which the demonstration sets for this process
 	var out bytes.Buffer
 	if err := demo(bin, &out); err != nil {
 		t.Fatalf("demo: %v\n%s", err, out.String())
 	}
-	for _, want := range []string{"SENDS    0.1 ether", "That is our key", "denied: ", "standing token permissions are not allowed", "chmod go-w", `did you mean "counterparty"`, "intact"} {
+	for _, want := range []string{"SENDS    0.1 ether", "That is our key", "denied: ", "standing token permissions are not allowed", "chmod go-w", `did you mean "counterparty"`, "intact",
+		`valid under the public key of "soft"`, `valid under the public key of "chip"`, `valid under the public key of "card"`, "PIV card 4711", "TPM 2.0 by IBM",
+		"is tried again after", "there is no card in the reader", "signed with key card"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the demo does not show %q:\n%s", want, out.String())
 		}
@@ -38,12 +39,14 @@ func TestDemo(t *testing.T) {
 	if left, err := filepath.Glob(filepath.Join(tmp, "*")); err != nil || len(left) > 0 {
 		t.Errorf("it leaves %q behind, %v", left, err)
 	}
-	pgrep := exec.Command("pgrep", "-f", filepath.Join(bin, "sealwardd"))
-	pids, err := pgrep.Output()
-	if pgrep.ProcessState == nil {
-		t.Fatalf("pgrep is not installed; run make deps: %v", err)
-	}
-	if code := pgrep.ProcessState.ExitCode(); code != 1 || len(pids) > 0 { // 1: none found
-		t.Errorf("pgrep ends with %d, and finds %q still running", code, pids)
+	for _, of := range []string{filepath.Join(bin, "sealward"), tmp} { // the programs, and the devices
+		pgrep := exec.Command("pgrep", "-f", of)
+		pids, err := pgrep.Output()
+		if pgrep.ProcessState == nil {
+			t.Fatalf("pgrep is not installed; run make deps: %v", err)
+		}
+		if code := pgrep.ProcessState.ExitCode(); code != 1 || len(pids) > 0 { // 1: none found
+			t.Errorf("pgrep ends with %d, and finds %q still running", code, pids)
+		}
 	}
 }

@@ -26,14 +26,18 @@ import (
 // program or another user of the token would be: this program runs itself with a
 // job and reads the result.
 
-// job is one measurement. Socket is empty for the raw module.
+// job is one measurement, of the daemon or of one of the raw devices.
 type job struct {
 	Key      string
 	Parallel int // sessions of the module, or clients of the daemon
 	For      time.Duration
 
-	Module string
-	Socket string
+	Module string   // of PKCS#11
+	Env    []string // what the module wants in its environment
+	TPM    string   // the socket of swtpm
+	PCSCD  string   // the socket of pcscd, with one card
+
+	Socket string // of the daemon
 	Run    string // distinguishes request ids between jobs
 }
 
@@ -72,7 +76,7 @@ func (j job) measure(ctx context.Context) (r rate, err error) {
 		return r, err
 	}
 	cmd := exec.CommandContext(ctx, self, "measure", string(spec))
-	cmd.Stderr = os.Stderr
+	cmd.Env, cmd.Stderr = append(os.Environ(), j.Env...), os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
 		return r, fmt.Errorf("measure %s: %w", spec, err)
@@ -86,12 +90,18 @@ func runJob(spec string) error {
 	if err := json.Unmarshal([]byte(spec), &j); err != nil {
 		return err
 	}
-	perSecond, latencies, err := 0.0, []time.Duration(nil), error(nil)
-	if j.Socket == "" {
-		perSecond, latencies, err = sim.RawRate(j.Module, tokenLabel, pin, j.Key, j.Parallel, j.For)
-	} else {
-		perSecond, latencies, err = j.load()
+	measure := j.load
+	switch {
+	case j.Module != "":
+		measure = func() (float64, []time.Duration, error) {
+			return sim.RawRate(j.Module, tokenLabel, pin, j.Key, j.Parallel, j.For)
+		}
+	case j.TPM != "":
+		measure = func() (float64, []time.Duration, error) { return sim.RawTPMRate(j.TPM, j.For) }
+	case j.PCSCD != "":
+		measure = func() (float64, []time.Duration, error) { return sim.RawPIVRate(j.PCSCD, sim.CardPIN, j.For) }
 	}
+	perSecond, latencies, err := measure()
 	if err != nil {
 		return err
 	}

@@ -5,44 +5,82 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
-// What the kernel tells of another process. These files are there for processes
-// that cannot be traced too.
+// What the kernel tells of another process. Most of these files are there for
+// processes that cannot be traced, too.
 
-// peakResident samples a process until stop is closed, as the kernel's own peak
-// covers its whole life. It returns the most that was resident and, at that moment,
-// the part that are pages of files.
-func peakResident(pid int, stop <-chan struct{}) (kib [2]int) {
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		all, err := residentKiB(pid, "VmRSS")
-		files, ferr := residentKiB(pid, "RssFile")
-		if err == nil && ferr == nil && all > kib[0] {
-			kib = [2]int{all, files}
+// footprint is the memory of a process, in KiB.
+type footprint struct {
+	Resident int `json:"resident_kib"`
+	Files    int `json:"resident_files_kib"` // the part that are pages of files: the code of the program and its libraries
+	// Proportional counts pages that several processes have in part only. Root alone
+	// may see that of a process that cannot be traced; 0 is unknown.
+	Proportional int `json:"proportional_kib,omitempty"`
+}
+
+// watch samples processes until its result is called, as the kernel's own peak covers
+// a process's whole life. The result is the most that was resident of each, and what
+// else there was to say at that moment.
+func watch(pids ...int) func() []footprint {
+	most := make([]footprint, len(pids))
+	stop := make(chan struct{})
+	var done sync.WaitGroup
+	done.Go(func() {
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		for n := 1; ; n++ {
+			for i, pid := range pids {
+				sample(pid, &most[i], n%10 == 0)
+			}
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+			}
 		}
-		select {
-		case <-stop:
-			return kib
-		case <-tick.C:
-		}
+	})
+	return func() []footprint {
+		close(stop)
+		done.Wait()
+		return most
+	}
+}
+
+// sample takes note of a process that has grown. The kernel walks through all pages
+// for the proportional part, so that is asked for less often.
+func sample(pid int, most *footprint, proportional bool) {
+	all, err := residentKiB(pid, "VmRSS")
+	files, ferr := residentKiB(pid, "RssFile")
+	if err == nil && ferr == nil && all > most.Resident {
+		most.Resident, most.Files = all, files
+	}
+	if !proportional {
+		return
+	}
+	if pss, err := readKiB(fmt.Sprintf("/proc/%d/smaps_rollup", pid), "Pss"); err == nil {
+		most.Proportional = max(most.Proportional, pss)
 	}
 }
 
 // residentKiB reads a value of proc_pid_status(5).
 func residentKiB(pid int, name string) (int, error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	return readKiB(fmt.Sprintf("/proc/%d/status", pid), name)
+}
+
+func readKiB(path, name string) (int, error) {
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return 0, err
 	}
-	for line := range strings.Lines(string(status)) {
+	for line := range strings.Lines(string(text)) {
 		if value, ok := strings.CutPrefix(line, name+":"); ok {
 			return strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(value), " kB"))
 		}
 	}
-	return 0, fmt.Errorf("/proc/%d/status has no %s", pid, name)
+	return 0, fmt.Errorf("%s has no %s", path, name)
 }
 
 // processorTime is what a process has used, in user mode and in the kernel.

@@ -13,7 +13,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/sealward/sealward/backends/pkcs11"
 	"github.com/sealward/sealward/backends/sim"
 	"github.com/sealward/sealward/ipc/api"
 	"github.com/sealward/sealward/signer"
@@ -52,6 +51,8 @@ metrics {
 }
 
 token "softhsm" {
+  environment = { SOFTHSM2_CONF = %q }
+  writable    = ["softhsm"]
   pkcs11 {
     module   = %q
     uri      = %q
@@ -118,7 +119,7 @@ rule "no standing permissions" {
 }
 `
 
-// examples are payloads as a wallet's eth_signTransaction would have them.
+// examples are payloads as a wallet's eth_signTransaction would have them, and a digest.
 var examples = map[string]string{
 	"payout.json": `{"type": "0x2", "chainId": "0x1", "nonce": "0x0", "to": "0x52908400098527886E0F7030069857D2E4169EE7",
  "value": "0x16345785d8a0000", "gas": "0x5208", "maxFeePerGas": "0x6fc23ac00", "maxPriorityFeePerGas": "0x3b9aca00", "accessList": []}
@@ -131,11 +132,12 @@ var examples = map[string]string{
  "data": "0x095ea7b3000000000000000000000000000000000022d473030f116ddee9f6b43ac78ba3ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
  "gas": "0xea60", "maxFeePerGas": "0x6fc23ac00", "maxPriorityFeePerGas": "0x3b9aca00", "accessList": []}
 `,
+	"release.sha256": "\xa5\x1c\x0d\x55\x5f\x23\x9c\x52\x29\x85\x1c\xd0\x55\x8e\x0a\x92\x4d\x74\x35\xe4\x53\x92\xab\x0f\x81\x67\x2b\x7b\xd9\x26\xa8\x04",
 }
 
 // initialise makes a complete set-up in a folder that is not there yet.
-func initialise(dir string) error {
-	address, err := setUp(dir)
+func initialise(bin, dir string) error {
+	address, err := setUp(bin, dir)
 	if err != nil {
 		return err
 	}
@@ -143,17 +145,22 @@ func initialise(dir string) error {
 	return nil
 }
 
-func setUp(dir string) (address string, err error) {
+func setUp(bin, dir string) (address string, err error) {
 	if err := os.Mkdir(dir, 0o700); errors.Is(err, fs.ErrExist) {
 		return "", fmt.Errorf("%s exists; name a folder that does not", dir)
 	} else if err != nil {
 		return "", err
 	}
-	keys := []keyToMake{{"hot", signer.AlgorithmSecp256k1}, {"journal", signer.AlgorithmEd25519}}
-	_, made, err := makeHost(dir, configText, policyText, keys)
+	keys := []sim.KeyToMake{{Label: "hot", Algorithm: signer.AlgorithmSecp256k1}, {Label: "journal", Algorithm: signer.AlgorithmEd25519}}
+	_, made, err := makeHost(bin, dir, configText, policyText, keys)
 	if err != nil {
 		return "", err
 	}
+	return writeExamples(dir, made)
+}
+
+// writeExamples writes payloads to try, and returns the address of the key "hot".
+func writeExamples(dir string, made map[string]signer.PublicKey) (address string, err error) {
 	if err := os.Mkdir(filepath.Join(dir, "examples"), 0o700); err != nil {
 		return "", err
 	}
@@ -165,16 +172,10 @@ func setUp(dir string) (address string, err error) {
 	return evm.Address(made["hot"])
 }
 
-// keyToMake is a key that a token is to make.
-type keyToMake struct {
-	label     string
-	algorithm signer.Algorithm
-}
-
-// makeHost makes a token with keys, a configuration (of a module and a token's URI),
-// a policy, a PIN and a folder for the journal, in a folder that is there. It returns
-// the public keys by label.
-func makeHost(dir, config, policy string, keys []keyToMake) (*sim.SoftHSMToken, map[string]signer.PublicKey, error) {
+// makeHost makes a token with keys, a configuration (of SoftHSM's configuration, a
+// module and a token's URI), a policy, a PIN and a folder for the journal, in a folder
+// that is there. It returns the public keys by label.
+func makeHost(bin, dir, config, policy string, keys []sim.KeyToMake) (*sim.SoftHSMToken, map[string]signer.PublicKey, error) {
 	token, err := sim.SoftHSM(filepath.Join(dir, "softhsm"), tokenLabel, pin)
 	if err != nil {
 		return nil, nil, err
@@ -183,52 +184,41 @@ func makeHost(dir, config, policy string, keys []keyToMake) (*sim.SoftHSMToken, 
 		return nil, nil, err
 	}
 	for name, text := range map[string]string{
-		"sealward.hcl": fmt.Sprintf(config, token.Module, token.URI), "policy.hcl": policy, "pin": pin + "\n",
+		"sealward.hcl": fmt.Sprintf(config, token.Conf, token.Module, token.URI), "policy.hcl": policy, "pin": pin + "\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			return nil, nil, err
 		}
 	}
-	made, err := makeKeys(token, keys)
+	worker, err := program(bin, "sealward-worker")
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	made, err := token.MakeKeys(ctx, worker, filepath.Join(dir, "pin-setup.json"), keys)
 	return token, made, err
 }
 
-// makeKeys opens the token in this process and closes it again.
-func makeKeys(token *sim.SoftHSMToken, keys []keyToMake) (made map[string]signer.PublicKey, err error) {
-	if err := token.Use(); err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	t, err := pkcs11.Open(ctx, pkcs11.Config{
-		Name: tokenLabel, Module: token.Module, TokenURI: token.URI, PIN: func() ([]byte, error) { return []byte(pin), nil },
-	})
+// program is one of those that were built.
+func program(bin, name string) (string, error) {
+	path, err := filepath.Abs(filepath.Join(bin, name))
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	defer func() { err = errors.Join(err, t.Close()) }()
-	made = map[string]signer.PublicKey{}
-	for i, k := range keys {
-		key, err := t.Generate(ctx, k.label, []byte{byte(i + 1)}, k.algorithm)
-		if err != nil {
-			return nil, err
-		}
-		made[k.label] = key.Public()
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("%s is not there; run `make build`, or name its folder with --bin", path)
 	}
-	return made, nil
+	return path, nil
 }
 
 // daemonCommand is sealwardd on a set-up, not started yet.
 func daemonCommand(bin, dir string) (*exec.Cmd, error) {
-	program, err := filepath.Abs(filepath.Join(bin, "sealwardd"))
+	daemon, err := program(bin, "sealwardd")
 	if err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(program); err != nil {
-		return nil, fmt.Errorf("%s is not there; run `make build`, or name its folder with --bin", program)
-	}
-	cmd := exec.Command(program, "--config", filepath.Join(dir, "sealward.hcl"))
-	cmd.Env = append(os.Environ(), "SOFTHSM2_CONF="+filepath.Join(dir, "softhsm", "softhsm2.conf"))
+	cmd := exec.Command(daemon, "--config", filepath.Join(dir, "sealward.hcl"))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM} // an interrupted demo leaves no daemon running
 	return cmd, nil
 }

@@ -20,7 +20,7 @@ import (
 
 // describe says what the figures were measured on.
 func describe(dir string) (machine, error) {
-	m := machine{Time: time.Now().UTC().Truncate(time.Second), Cores: runtime.NumCPU(), Go: runtime.Version(), Processor: "unknown", SoftHSM: "unknown"}
+	m := machine{Time: time.Now().UTC().Truncate(time.Second), Cores: runtime.NumCPU(), Go: runtime.Version(), Processor: "unknown", SoftHSM: "unknown", SWTPM: "unknown"}
 	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
 		for line := range strings.Lines(string(info)) {
 			if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
@@ -31,6 +31,15 @@ func describe(dir string) (machine, error) {
 	}
 	if version, err := exec.Command("softhsm2-util", "--version").Output(); err == nil {
 		m.SoftHSM = strings.TrimSpace(string(version))
+	}
+	// "TPM emulator version 0.7.1, Copyright ..."
+	if version, err := exec.Command("swtpm", "--version").Output(); err == nil {
+		if fields := strings.Fields(string(version)); len(fields) > 3 {
+			m.SWTPM = strings.TrimSuffix(fields[3], ",")
+		}
+	}
+	if load, err := os.ReadFile("/proc/loadavg"); err == nil { // proc_loadavg(5): the first is of one minute
+		_, _ = fmt.Sscan(string(load), &m.Load) // 0 where the kernel writes something else
 	}
 	var name unix.Utsname
 	if err := unix.Uname(&name); err != nil {
@@ -86,7 +95,7 @@ func best(rounds []round) (sessions int) {
 }
 
 // over is the median over rounds.
-func over(rounds []round, value func(round) float64) float64 {
+func over[R any](rounds []R, value func(R) float64) float64 {
 	var all []float64
 	for _, r := range rounds {
 		all = append(all, value(r))
@@ -97,37 +106,55 @@ func over(rounds []round, value func(round) float64) float64 {
 // print writes the medians. Ratios and differences are taken within each round.
 func (r *report) print(out io.Writer) {
 	m := r.Machine
-	fmt.Fprintf(out, "%d cores of %s, shared with the load generator; Linux %s, %s, SoftHSM %s; 4 KiB to disk %.2f ms\n",
-		m.Cores, m.Processor, m.Kernel, m.Go, m.SoftHSM, m.Sync)
+	fmt.Fprintf(out, "%d cores of %s, shared with the load generator, load before %.2f\nLinux %s, %s, SoftHSM %s, swtpm %s; 4 KiB to disk %.2f ms\n",
+		m.Cores, m.Processor, m.Load, m.Kernel, m.Go, m.SoftHSM, m.SWTPM, m.Sync)
 	fmt.Fprintf(out, "medians of %d rounds\n\n", benchRounds)
+	r.printRounds(out)
+	fmt.Fprintln(out)
+	r.printDevices(out)
+	fmt.Fprintln(out)
+	r.printRecovery(out)
+	const mib = 1024
+	files := over(r.Rounds[string(signer.AlgorithmP256)], func(r round) float64 { return float64(r.Daemon.Files) / mib })
+	fmt.Fprintf(out, "\nresident memory of the daemon: %.1f MiB after the first signature, %.1f at the peak of it all; %.1f of that is code.\n", float64(r.Memory.Idle)/mib, float64(r.Memory.Peak)/mib, files)
+	fmt.Fprintf(out, "start to first signature with %d leaves in the journal: %.0f ms\n\n", r.Ready.Leaves, median(r.Ready.Large))
+	r.printAims(out)
+}
+
+func (r *report) printRounds(out io.Writer) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "key\t\tsign/s\tof raw\tp50 ms\tp99 ms\tp50 above raw's\tdaemon's processor ms\t")
 	for _, key := range []signer.Algorithm{signer.AlgorithmP256, signer.AlgorithmSecp256k1} {
 		rounds := r.Rounds[string(key)]
 		best := best(rounds)
 		for _, n := range slices.Compact([]int{1, best}) {
-			fmt.Fprintf(w, "%s\traw module, sessions: %d\t%.0f\t%.3f\t%.2f\t%.2f\t\t\t\n", key, n,
+			fmt.Fprintf(w, "%s\traw module, sessions: %d\t%.0f\t%.2f\t%.3f\t%.2f\t\t\t\n", key, n,
 				over(rounds, func(r round) float64 { return r.Raw[n].PerSecond }),
 				over(rounds, func(r round) float64 { return r.Raw[n].PerSecond / r.Raw[best].PerSecond }),
 				over(rounds, func(r round) float64 { return r.Raw[n].P50 }), over(rounds, func(r round) float64 { return r.Raw[n].P99 }))
 		}
 		for _, n := range fullClients {
-			fmt.Fprintf(w, "%s\tdaemon, clients: %d\t%.0f\t%.3f\t%.2f\t%.2f\t%+.2f\t%.2f\t\n", key, n,
-				over(rounds, func(r round) float64 { return r.Full[n].PerSecond }),
-				over(rounds, func(r round) float64 { return r.Full[n].PerSecond / r.Raw[best].PerSecond }),
+			above := ""
+			if n == 1 {
+				above = fmt.Sprintf("%+.2f", r.aboveRaw(key))
+			}
+			fmt.Fprintf(w, "%s\tdaemon, clients: %d\t%.0f\t%.2f\t%.3f\t%.2f\t%s\t%.2f\t\n", key, n,
+				over(rounds, func(r round) float64 { return r.Full[n].PerSecond }), r.ofRaw(key, n),
 				over(rounds, func(r round) float64 { return r.Full[n].P50 }), over(rounds, func(r round) float64 { return r.Full[n].P99 }),
-				over(rounds, func(r round) float64 { return r.Full[n].P50 - r.Raw[1].P50 }),
-				over(rounds, func(r round) float64 { return r.Processor[n] }))
+				above, over(rounds, func(r round) float64 { return r.Processor[n] }))
 		}
 	}
 	w.Flush()
-	const mib = 1024
-	fmt.Fprintf(out, "\nresident memory of the daemon: %.1f MiB after the first signature", float64(r.Memory.Idle)/mib)
-	for _, key := range []signer.Algorithm{signer.AlgorithmP256, signer.AlgorithmSecp256k1} {
-		rounds := r.Rounds[string(key)]
-		fmt.Fprintf(out, "; %.1f at 64 clients of %s", over(rounds, func(r round) float64 { return float64(r.Resident) / mib }), key)
-	}
-	files := over(r.Rounds[string(signer.AlgorithmP256)], func(r round) float64 { return float64(r.Files) / mib })
-	fmt.Fprintf(out, "; %.1f at the peak of it all.\n%.1f of that is code, of the program and its libraries.\n", float64(r.Memory.Peak)/mib, files)
-	fmt.Fprintf(out, "start to first signature: %.0f ms; with %d leaves in the journal %.0f ms\n", median(r.Ready.Small), r.Ready.Leaves, median(r.Ready.Large))
+}
+
+// ofRaw is the daemon's rate at a number of clients as a part of the module's best.
+func (r *report) ofRaw(key signer.Algorithm, clients int) float64 {
+	rounds := r.Rounds[string(key)]
+	best := best(rounds)
+	return over(rounds, func(r round) float64 { return r.Full[clients].PerSecond / r.Raw[best].PerSecond })
+}
+
+// aboveRaw is what one client waits longer than for the raw module.
+func (r *report) aboveRaw(key signer.Algorithm) float64 {
+	return over(r.Rounds[string(key)], func(r round) float64 { return r.Full[1].P50 - r.Raw[1].P50 })
 }

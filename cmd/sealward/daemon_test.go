@@ -17,6 +17,7 @@ import (
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -37,6 +38,7 @@ var noon = timestamppb.New(time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC))
 type fake struct {
 	sealwardv1connect.UnimplementedSignerServiceHandler
 	sealwardv1connect.UnimplementedJournalServiceHandler
+	fakeDevices
 
 	mu      sync.Mutex
 	signed  []*v1.SignRequest // owned by mu
@@ -45,6 +47,13 @@ type fake struct {
 	status  *v1.GetStatusResponse
 	verify  *v1.VerifyResponse
 	verdict string
+	// result is that of an administrative act, and passport that of the key "hot".
+	result   string
+	passport *v1.GetKeyResponse
+	// states are what a request waits for, one after the other; Sign answers when they
+	// are through.
+	states []string
+	seen   chan struct{} // closed by the last; made by the test that sets states
 }
 
 func payment() *v1.Intent {
@@ -81,8 +90,14 @@ func (f *fake) Sign(_ context.Context, m *connect.Request[v1.SignRequest]) (*con
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.signed = append(f.signed, m.Msg)
+	if f.seen != nil {
+		<-f.seen
+	}
 	if err := f.refuse(); err != nil {
 		return nil, err
+	}
+	if m.Msg.GetRequest().GetKind() == "sealward.admin" {
+		return connect.NewResponse(&v1.SignResponse{Id: m.Msg.GetRequest().GetId(), Artifact: []byte(f.result), Leaf: 12, OutcomeLeaf: 13}), nil
 	}
 	return connect.NewResponse(&v1.SignResponse{
 		Id: m.Msg.GetRequest().GetId(), Signatures: [][]byte{{1, 2}}, Artifact: []byte{0x02, 0xf8}, Intent: payment(), Key: hot(), Leaf: 12, OutcomeLeaf: 13,
@@ -111,10 +126,17 @@ func (f *fake) GetRequest(_ context.Context, m *connect.Request[v1.GetRequestReq
 }
 
 func (f *fake) ListKeys(context.Context, *connect.Request[v1.ListKeysRequest]) (*connect.Response[v1.ListKeysResponse], error) {
-	return connect.NewResponse(&v1.ListKeysResponse{Keys: []*v1.Key{hot()}}), nil
+	k := hot()
+	if f.passport != nil {
+		k = f.passport.GetKey()
+	}
+	return connect.NewResponse(&v1.ListKeysResponse{Keys: []*v1.Key{k}}), nil
 }
 
 func (f *fake) GetKey(context.Context, *connect.Request[v1.GetKeyRequest]) (*connect.Response[v1.GetKeyResponse], error) {
+	if f.passport != nil {
+		return connect.NewResponse(f.passport), nil
+	}
 	return connect.NewResponse(&v1.GetKeyResponse{Key: hot()}), nil
 }
 
@@ -127,7 +149,11 @@ func (f *fake) ListLimits(context.Context, *connect.Request[v1.ListLimitsRequest
 }
 
 func (f *fake) GetStatus(context.Context, *connect.Request[v1.GetStatusRequest]) (*connect.Response[v1.GetStatusResponse], error) {
-	return connect.NewResponse(f.status), nil
+	s := proto.Clone(f.status).(*v1.GetStatusResponse)
+	if f.token != nil {
+		s.Tokens = []*v1.TokenHealth{health(f.token)}
+	}
+	return connect.NewResponse(s), nil
 }
 
 func (f *fake) ListEntries(_ context.Context, m *connect.Request[v1.ListEntriesRequest]) (*connect.Response[v1.ListEntriesResponse], error) {
@@ -152,26 +178,36 @@ func (f *fake) Verify(context.Context, *connect.Request[v1.VerifyRequest]) (*con
 	return connect.NewResponse(f.verify), nil
 }
 
-// serve opens sign.sock and admin.sock in a folder, the latter with the journal.
+// serve opens sign.sock and admin.sock in a folder.
 func (f *fake) serve(t *testing.T) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
 	for _, name := range []string{"sign", "admin"} {
-		mux := http.NewServeMux()
-		mux.Handle(sealwardv1connect.NewSignerServiceHandler(f))
-		if name == "admin" {
-			mux.Handle(sealwardv1connect.NewJournalServiceHandler(f))
-		}
-		l, err := net.Listen("unix", filepath.Join(dir, name+".sock"))
+		stop, err := f.listen(filepath.Join(dir, name+".sock"), name == "admin")
 		if err != nil {
 			t.Fatal(err)
 		}
-		srv := &http.Server{Handler: mux}
-		done := make(chan struct{})
-		go func() { defer close(done); _ = srv.Serve(l) }()
-		t.Cleanup(func() { _ = srv.Close(); <-done })
+		t.Cleanup(stop)
 	}
 	return dir
+}
+
+// listen serves one socket; an admin socket with the journal and the devices.
+func (f *fake) listen(path string, admin bool) (stop func(), err error) {
+	mux := http.NewServeMux()
+	mux.Handle(sealwardv1connect.NewSignerServiceHandler(f))
+	if admin {
+		mux.Handle(sealwardv1connect.NewJournalServiceHandler(f))
+		mux.Handle(sealwardv1connect.NewDeviceServiceHandler(f))
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	srv := &http.Server{Handler: mux}
+	done := make(chan struct{})
+	go func() { defer close(done); _ = srv.Serve(l) }()
+	return func() { _ = srv.Close(); <-done }, nil
 }
 
 // sealward runs the program.
@@ -247,7 +283,7 @@ func TestCommandsAgainstADaemon(t *testing.T) {
 		"journal show has the last ones": {&fake{}, []string{"journal", "show"}, exitOK, []string{`\ALEAF .*\n230 `, `(?m)^249 +2026-11-23T12:00:00Z  malformed +bad\\u\{202e\}$`}, nil},
 		"journal show pages":             {&fake{}, []string{"journal", "show", "--from", "5", "--limit", "205"}, exitOK, []string{`\ALEAF .*\n5 `, `(?m)^209 [^\n]*\n\z`}, nil},
 		"journal show ends with the log": {&fake{}, []string{"journal", "show", "--from", "240", "--limit", "100"}, exitOK, []string{`(?m)^249 [^\n]*\n\z`}, nil},
-		"a sound journal":                {&fake{verify: &v1.VerifyResponse{Records: 3, Authorized: 1, Signed: 1, Checkpoints: 2}}, []string{"journal", "verify"}, exitOK, []string{`3 records: 1 authorized, 0 denied, 0 malformed, 1 signed, 0 failed, 0 outcome unknown; 2 checkpoints\nintact\n`}, nil},
+		"a sound journal":                {&fake{verify: &v1.VerifyResponse{Records: 3, Authorized: 1, Signed: 1, Checkpoints: 2}}, []string{"journal", "verify"}, exitOK, []string{`3 records: 1 authorized, 0 denied, 0 malformed, 1 signed, 0 acted, 0 failed, 0 outcome unknown; 2 checkpoints\nintact\n`}, nil},
 		"a journal that was rewritten":   {&fake{verify: &v1.VerifyResponse{Records: 3, Problems: []string{"leaf 1: altered"}}}, []string{"journal", "verify"}, exitProblems, []string{`(?m)^PROBLEM  leaf 1: altered$`}, []string{`the journal is not intact`}},
 		"a rewritten journal as JSON":    {&fake{verify: &v1.VerifyResponse{Records: 3, Problems: []string{"leaf 1: altered"}}}, []string{"-o", "json", "journal", "verify"}, exitProblems, []string{`"leaf 1: altered"`}, []string{`"message":"the journal is not intact"`}},
 		"a checkpoint that is no such":   {&fake{}, []string{"journal", "checkpoint"}, exitProblems, []string{`\A\z`}, []string{`does not verify under its own key`}},
@@ -370,12 +406,12 @@ func TestStatusFallsBackToTheSignSocket(t *testing.T) {
 
 func TestAProofThatIsNotOneLeavesNoFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "proof")
-	out, err := createProof(path)
+	out, err := createFile(path, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := out.finish("garbage", 12); err == nil {
-		t.Error("finish took garbage for a proof")
+	if err := checkProof("garbage", 12); err == nil {
+		t.Error("garbage was taken for a proof")
 	}
 	out.abandon()
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/hex"
-	"fmt"
 	"io"
 	"strings"
 
@@ -133,47 +132,4 @@ func keyInfo(k *v1.Key) signer.KeyInfo {
 		info.Kinds = append(info.Kinds, signer.Kind(kind))
 	}
 	return info
-}
-
-func (c *cli) keysCommand() *cobra.Command {
-	list := &cobra.Command{
-		Use: "list", Short: "list the keys that policy gives to you",
-		Args: arguments(0, 0, "nothing"),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			keys, err := on(c, "sign", func(client *api.Client) ([]*v1.Key, error) { return client.Keys(cmd.Context()) })
-			if err != nil {
-				return err
-			}
-			return c.answer(&v1.ListKeysResponse{Keys: keys}, func(w io.Writer) error {
-				if len(keys) == 0 {
-					_, err := fmt.Fprintln(w, "no rule of the policy gives you a key")
-					return err
-				}
-				var rows [][]string
-				for _, k := range keys {
-					rows = append(rows, []string{k.GetName(), k.GetAlgorithm(), k.GetProtection(), strings.Join(k.GetKinds(), " "), strings.Join(k.GetChains(), " "), k.GetEthereumAddress()})
-				}
-				return table(w, []string{"KEY", "ALGORITHM", "PROTECTION", "KINDS", "CHAINS", "ETHEREUM ADDRESS"}, rows)
-			})
-		},
-	}
-	show := &cobra.Command{
-		Use: "show NAME", Short: "show one key: its address, public half and fingerprint",
-		Args:              arguments(1, 1, "the NAME of a key"),
-		ValidArgsFunction: c.completeKeys,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			k, err := on(c, "sign", func(client *api.Client) (*v1.Key, error) { return client.Key(cmd.Context(), args[0]) })
-			if err != nil {
-				return err
-			}
-			return c.answer(&v1.GetKeyResponse{Key: k}, func(w io.Writer) error {
-				return sheet(w, [][2]string{
-					{"key", k.GetName()}, {"ethereum address", k.GetEthereumAddress()}, {"algorithm", k.GetAlgorithm()},
-					{"protection", k.GetProtection()}, {"kinds", strings.Join(k.GetKinds(), " ")}, {"chains", strings.Join(k.GetChains(), " ")},
-					{"fingerprint", k.GetFingerprint()}, {"public key", hexText(k.GetPublic())},
-				}...)
-			})
-		},
-	}
-	return group("keys", "the keys that you may use", list, show)
 }

@@ -173,7 +173,7 @@ func (c *cli) verifyFile(cmd *cobra.Command, file, key string, known []string) e
 	}
 	res := &v1.VerifyResponse{
 		Records: r.Leaves, Authorized: r.Authorized, Denied: r.Denied, Malformed: r.Malformed,
-		Signed: r.Signed, Failed: r.Failed, OutcomeUnknown: r.Unknown, Checkpoints: r.Checkpoints,
+		Signed: r.Signed, Acted: r.Acted, Failed: r.Failed, OutcomeUnknown: r.Unknown, Checkpoints: r.Checkpoints,
 	}
 	for _, p := range r.Problems {
 		res.Problems = append(res.Problems, p.String())
@@ -186,8 +186,8 @@ func (c *cli) verifyFile(cmd *cobra.Command, file, key string, known []string) e
 
 func (c *cli) verified(res *v1.VerifyResponse) error {
 	err := c.answer(res, func(w io.Writer) error {
-		fmt.Fprintf(w, "%d records: %d authorized, %d denied, %d malformed, %d signed, %d failed, %d outcome unknown; %d checkpoints\n",
-			res.GetRecords(), res.GetAuthorized(), res.GetDenied(), res.GetMalformed(), res.GetSigned(), res.GetFailed(), res.GetOutcomeUnknown(), res.GetCheckpoints())
+		fmt.Fprintf(w, "%d records: %d authorized, %d denied, %d malformed, %d signed, %d acted, %d failed, %d outcome unknown; %d checkpoints\n",
+			res.GetRecords(), res.GetAuthorized(), res.GetDenied(), res.GetMalformed(), res.GetSigned(), res.GetActed(), res.GetFailed(), res.GetOutcomeUnknown(), res.GetCheckpoints())
 		for _, p := range res.GetProblems() {
 			fmt.Fprintf(w, "PROBLEM  %s\n", console.Safe(p))
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/sealward/sealward/ipc/api"
 	v1 "github.com/sealward/sealward/ipc/api/sealward/v1"
 	"github.com/sealward/sealward/ipc/console"
+	"github.com/sealward/sealward/signer"
 )
 
 func (c *cli) limitsCommand() *cobra.Command {
@@ -64,11 +65,7 @@ else, which only the admin socket shows.`,
 			if err != nil {
 				return err
 			}
-			socket := "sign"
-			if caller != "" {
-				socket = "admin"
-			}
-			res, err := on(c, socket, func(client *api.Client) (*v1.GetRequestResponse, error) {
+			res, err := on(c, whose(caller), func(client *api.Client) (*v1.GetRequestResponse, error) {
 				return client.Request(cmd.Context(), args[0], caller)
 			})
 			if err != nil {
@@ -77,15 +74,40 @@ else, which only the admin socket shows.`,
 			return c.answer(res, func(w io.Writer) error { return showRequest(w, res, book) })
 		},
 	}
-	show.Flags().StringVar(&caller, "caller", "", "whose request it is, such as `uid:1000`")
+	watch := &cobra.Command{
+		Use: "watch ID", Short: "see what a request waits for, until it is done",
+		Long: `Show what a request waits for, each time that it is something else, until it is done:
+"touch" when somebody has to touch the device now.`,
+		Args: arguments(1, 1, "the ID of a request"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.watch(cmd.Context(), whose(caller), args[0], caller, func(id, state string) {
+				_ = c.record(struct {
+					ID    string `json:"id"`
+					State string `json:"state"`
+				}{id, state}, func(w io.Writer) error { _, err := fmt.Fprintln(w, console.Safe(state)); return err })
+			})
+		},
+	}
+	for _, cmd := range []*cobra.Command{show, watch} {
+		cmd.Flags().StringVar(&caller, "caller", "", "whose request it is, such as `uid:1000`")
+	}
 	names.flags(show)
-	return group("request", "what became of requests", show)
+	return group("request", "what becomes of requests", show, watch)
+}
+
+// whose is the socket that shows requests of a caller; of one's own, when it is empty.
+func whose(caller string) string {
+	if caller != "" {
+		return "admin"
+	}
+	return "sign"
 }
 
 // states are what the states of a request mean.
 var states = map[string]string{
 	"denied":          "denied",
 	"signed":          "signed",
+	"acted":           "done",
 	"failed":          "failed: it was authorised but not signed; ask again with the same id",
 	"outcome_unknown": "outcome unknown: it was authorised, and no signature is on record; ask again with the same id",
 }
@@ -105,11 +127,18 @@ func showRequest(w io.Writer, r *v1.GetRequestResponse, names console.Names) err
 	for _, s := range r.GetSignatures() {
 		pairs = append(pairs, [2]string{"signature", hexText(s)})
 	}
-	if len(r.GetArtifact()) > 0 {
+	act := r.GetKind() == string(signer.KindAdmin)
+	if len(r.GetArtifact()) > 0 && !act {
 		pairs = append(pairs, [2]string{"result", hexText(r.GetArtifact())})
 	}
 	if err := sheet(w, pairs...); err != nil {
 		return err
+	}
+	if len(r.GetArtifact()) > 0 && act {
+		fmt.Fprintln(w)
+		if err := showResult(w, r.GetArtifact(), ""); err != nil {
+			return err
+		}
 	}
 	if r.GetClaim() != "" {
 		fmt.Fprintf(w, "\n%s", console.Claim(r.GetClaim()))
@@ -168,6 +197,12 @@ func showStatus(w io.Writer, s *v1.GetStatusResponse) error {
 			rows = append(rows, []string{k.GetKey(), k.GetDevice(), health, k.GetReason()})
 		}
 		if err := table(w, []string{"KEY", "DEVICE", "HEALTH", "REASON"}, rows); err != nil {
+			return err
+		}
+	}
+	if len(s.GetTokens()) > 0 {
+		fmt.Fprintln(w)
+		if err := showTokens(w, s.GetTokens()); err != nil {
 			return err
 		}
 	}

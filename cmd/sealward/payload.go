@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sealward/sealward/signer"
+	"github.com/sealward/sealward/signer/intent/admin"
 	"github.com/sealward/sealward/signer/intent/digest"
 	"github.com/sealward/sealward/signer/intent/evm"
 )
@@ -26,15 +27,16 @@ func decoders() map[signer.Kind]decoder {
 		signer.KindEVMTransaction: evm.Transaction{},
 		signer.KindEVMMessage:     evm.Message{},
 		signer.KindDigest:         digest.Decoder{},
+		signer.KindAdmin:          admin.Decoder{},
 	}
 }
 
 func kinds() []string {
-	return []string{string(signer.KindEVMTransaction), string(signer.KindEVMMessage), string(signer.KindDigest)}
+	return []string{string(signer.KindEVMTransaction), string(signer.KindEVMMessage), string(signer.KindDigest), string(signer.KindAdmin)}
 }
 
 func kindFlag(cmd *cobra.Command, kind *string) {
-	cmd.Flags().StringVar(kind, "kind", "", "what the payload is: evm.transaction, evm.message or digest")
+	cmd.Flags().StringVar(kind, "kind", "", "what the payload is: evm.transaction, evm.message, digest or sealward.admin")
 	fixed(cmd, "kind", kinds()...)
 }
 

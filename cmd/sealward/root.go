@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sealward/sealward/ipc/api"
+	v1 "github.com/sealward/sealward/ipc/api/sealward/v1"
 )
 
 const (
@@ -67,7 +68,7 @@ Exit codes: 0 done, 1 failed, 2 wrong command line, 3 denied, 4 wrong request,
 	fixed(root, "output", outputText, outputJSON)
 	root.AddCommand(
 		c.initCommand(), c.signCommand(), c.inspectCommand(), c.limitsCommand(), c.requestCommand(), c.keysCommand(),
-		c.policyCommand(), c.journalCommand(), c.statusCommand(), c.versionCommand(),
+		c.unlockCommand(), c.policyCommand(), c.journalCommand(), c.statusCommand(), c.doctorCommand(), c.versionCommand(),
 	)
 	return root
 }
@@ -142,9 +143,7 @@ func fixed(cmd *cobra.Command, flag string, values ...string) {
 func (c *cli) completeKeys(cmd *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
 	ctx, cancel := context.WithTimeout(orBackground(cmd.Context()), time.Second)
 	defer cancel()
-	client := api.Dial(c.path("sign"))
-	defer client.Close()
-	keys, err := client.Keys(ctx)
+	keys, err := onEither(c, func(client *api.Client) ([]*v1.Key, error) { return client.Keys(ctx) })
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveError
 	}
@@ -152,6 +151,24 @@ func (c *cli) completeKeys(cmd *cobra.Command, _ []string, begun string) ([]stri
 	for _, k := range keys {
 		if strings.HasPrefix(k.GetName(), begun) {
 			out = append(out, k.GetName()+"\t"+k.GetAlgorithm()+" "+k.GetEthereumAddress())
+		}
+	}
+	slices.Sort(out)
+	return out, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeTokens completes names of tokens, which it asks the daemon for.
+func (c *cli) completeTokens(cmd *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
+	ctx, cancel := context.WithTimeout(orBackground(cmd.Context()), time.Second)
+	defer cancel()
+	status, err := on(c, "admin", func(client *api.Client) (*v1.GetStatusResponse, error) { return client.Status(ctx) })
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveError
+	}
+	var out []string
+	for _, t := range status.GetTokens() {
+		if strings.HasPrefix(t.GetName(), begun) {
+			out = append(out, t.GetName()+"\t"+t.GetKind()+", "+t.GetState())
 		}
 	}
 	slices.Sort(out)

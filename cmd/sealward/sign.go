@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"time"
 
@@ -111,16 +112,16 @@ func (c *cli) sign(cmd *cobra.Command, a *asked, file string, wait time.Duration
 			fmt.Fprintf(c.stderr, "request %s (to ask again: %s)\n", r.Id, again)
 		}
 	}
-	out, err := createProof(proof)
+	out, err := createFile(proof, false)
 	if err != nil {
-		return err
+		return fmt.Errorf("proof: %w", err)
 	}
 	defer out.abandon()
 
 	// The daemon answers when the wait is over; this is for one that does not.
 	ctx, cancel := context.WithTimeout(cmd.Context(), wait+10*time.Second)
 	defer cancel()
-	res, err := on(c, "sign", func(client *api.Client) (*v1.SignResponse, error) {
+	res, err := whileTelling(ctx, c, "sign", r.Id, func(client *api.Client) (*v1.SignResponse, error) {
 		return client.Sign(ctx, &v1.SignRequest{Request: r, Wait: durationpb.New(wait), Proof: proof != ""})
 	})
 	if err != nil {
@@ -130,8 +131,13 @@ func (c *cli) sign(cmd *cobra.Command, a *asked, file string, wait time.Duration
 	if err := c.answer(res, func(w io.Writer) error { return result(w, res) }); err != nil {
 		return err
 	}
-	if err := out.finish(res.GetProof(), res.GetLeaf()); err != nil {
-		return err
+	if proof != "" {
+		if err := checkProof(res.GetProof(), res.GetLeaf()); err != nil {
+			return err
+		}
+		if err := out.finish(res.GetProof()); err != nil {
+			return fmt.Errorf("proof: %w; ask again with the same id to get it again", err)
+		}
 	}
 	if c.output == outputJSON {
 		return nil
@@ -171,44 +177,47 @@ func randomID() string {
 	return "cli-" + hex.EncodeToString(b[:])
 }
 
-// proofFile is made before anything is asked, so that a proof that was asked for
-// has somewhere to go. A nil one stands for none.
-type proofFile struct{ f *os.File }
+// newFile is made before anything is asked, so that what was asked for has somewhere
+// to go. A nil one stands for none.
+type newFile struct{ f *os.File }
 
-func createProof(path string) (*proofFile, error) {
+func createFile(path string, private bool) (*newFile, error) {
 	if path == "" {
 		return nil, nil
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return nil, fmt.Errorf("proof: %w", err)
+	mode := fs.FileMode(0o644)
+	if private {
+		mode = 0o600
 	}
-	return &proofFile{f}, nil
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return nil, err
+	}
+	return &newFile{f}, nil
 }
 
-func (p *proofFile) finish(text string, leaf uint64) error {
-	if p == nil {
+func (n *newFile) finish(text string) error {
+	if n == nil {
 		return nil
 	}
-	if err := checkProof(text, leaf); err != nil {
-		return err
+	_, err := n.f.WriteString(text)
+	if err == nil {
+		err = n.f.Sync()
 	}
-	_, err := p.f.WriteString(text)
-	if cerr := p.f.Close(); err == nil {
+	if cerr := n.f.Close(); err == nil {
 		err = cerr
 	}
-	if err != nil {
-		return fmt.Errorf("proof: %w; ask again with the same id to get it again", err)
+	if err == nil {
+		n.f = nil
 	}
-	p.f = nil
-	return nil
+	return err
 }
 
 // abandon removes what was not finished.
-func (p *proofFile) abandon() {
-	if p == nil || p.f == nil {
+func (n *newFile) abandon() {
+	if n == nil || n.f == nil {
 		return
 	}
-	_ = p.f.Close()
-	_ = os.Remove(p.f.Name())
+	_ = n.f.Close()
+	_ = os.Remove(n.f.Name())
 }

@@ -26,6 +26,7 @@ import (
 const hostConfig = `version = 1
 private = true
 policy  = "policy.hcl"
+worker_program = %q
 journal {
   path                = "journal/journal.db"
   key                 = "journal"
@@ -44,6 +45,8 @@ metrics {
   mode = "0600"
 }
 token "softhsm" {
+  environment = { SOFTHSM2_CONF = %q }
+  writable    = ["softhsm"]
   pkcs11 {
     module   = %q
     uri      = %q
@@ -132,11 +135,15 @@ func newHost(t *testing.T) *host {
 
 // layOut fills a folder with a set-up.
 func layOut(dir string, tok token) error {
+	bin, err := buildPrograms()
+	if err != nil {
+		return err
+	}
 	files := map[string]string{
-		"sealward.hcl": fmt.Sprintf(hostConfig, tok.module, tok.uri), "policy.hcl": hostPolicy, "pin": pin + "\n",
+		"sealward.hcl": fmt.Sprintf(hostConfig, filepath.Join(bin, workerName), filepath.Join(dir, "softhsm/softhsm2.conf"), tok.module, tok.uri), "policy.hcl": hostPolicy, "pin": pin + "\n",
 		"softhsm/softhsm2.conf": fmt.Sprintf("directories.tokendir = %s\nobjectstore.backend = file\nlog.level = ERROR\n", filepath.Join(dir, "softhsm/tokens")),
 	}
-	err := errors.Join(os.Chmod(dir, 0o755), os.Mkdir(filepath.Join(dir, "journal"), 0o700), os.CopyFS(filepath.Join(dir, "softhsm"), os.DirFS(tok.dir)))
+	err = errors.Join(os.Chmod(dir, 0o755), os.Mkdir(filepath.Join(dir, "journal"), 0o700), os.CopyFS(filepath.Join(dir, "softhsm"), os.DirFS(tok.dir)))
 	for name, text := range files {
 		err = errors.Join(err, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}
@@ -171,7 +178,7 @@ func (h *host) edit(name, old, new string) {
 
 // env is what the daemon is given beside the environment of the test.
 func (h *host) env() []string {
-	return []string{roleVar + "=daemon", "SOFTHSM2_CONF=" + h.path("softhsm/softhsm2.conf")}
+	return []string{roleVar + "=daemon"}
 }
 
 // output is a log that can be read while it is written.
@@ -397,7 +404,7 @@ func (h *host) get(socket, method, path string) (status int, body string) {
 // that is negative.
 func (h *host) sealward(uid int, args ...string) (code int, stdout, stderr string) {
 	h.t.Helper()
-	bin, err := buildCLI()
+	bin, err := buildPrograms()
 	must(h.t, err)
 	cmd := exec.Command(filepath.Join(bin, "sealward"), append([]string{"--sockets", h.dir}, args...)...)
 	var out, errs strings.Builder

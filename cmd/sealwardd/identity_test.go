@@ -74,7 +74,7 @@ func TestACallerIsWhoTheKernelSaysAndSeesItsOwnAlone(t *testing.T) {
 		return uid
 	}
 	var keys keyList
-	if code, stderr := h.cli(as(one), &keys, "keys", "list"); code != 0 || keys.String() != "hot" {
+	if code, stderr := h.cli(as(one), &keys, "--socket", h.path("sign.sock"), "keys", "list"); code != 0 || keys.String() != "hot" {
 		t.Errorf("uid %d sees the keys %q (%d, %s), want hot alone", one, keys, code, stderr)
 	}
 	sign := []string{"sign", "--kind", "evm.message", "--id", "m-1", h.path("note.txt"), "--key"}
@@ -82,7 +82,7 @@ func TestACallerIsWhoTheKernelSaysAndSeesItsOwnAlone(t *testing.T) {
 	if code, stderr := h.cli(as(one), &signed, append(sign, "hot")...); code != 0 || len(signed.Signatures) != 1 {
 		t.Fatalf("uid %d may sign with hot and gets %d: %s", one, code, stderr)
 	}
-	for _, args := range [][]string{append(sign, "cold"), {"keys", "show", "cold"}, {"limits", "cold"}} {
+	for _, args := range [][]string{append(sign, "cold"), {"--socket", h.path("sign.sock"), "keys", "show", "cold"}, {"limits", "cold"}} {
 		if code, stderr := h.cli(as(one), nil, args...); code != 6 || !strings.Contains(stderr, "cold") {
 			t.Errorf("uid %d asks %q and gets %d, %s; want 6: for it there is no such key", one, args, code, stderr)
 		}
@@ -106,7 +106,7 @@ func TestACallerIsWhoTheKernelSaysAndSeesItsOwnAlone(t *testing.T) {
 func otherSees(t *testing.T, h *host, uid, owner int) {
 	t.Helper()
 	var keys keyList
-	if code, stderr := h.cli(uid, &keys, "keys", "list"); code != 0 || keys.String() != "cold" {
+	if code, stderr := h.cli(uid, &keys, "--socket", h.path("sign.sock"), "keys", "list"); code != 0 || keys.String() != "cold" {
 		t.Errorf("uid %d sees the keys %q (%d, %s), want cold alone", uid, keys, code, stderr)
 	}
 	if code, stderr := h.cli(uid, nil, "request", "show", "m-1"); code != 6 || !strings.Contains(stderr, "no request") {

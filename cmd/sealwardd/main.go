@@ -67,7 +67,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 // checkConfig goes through everything that starting does, short of opening the
 // journal and the sockets, which a running daemon holds.
 func checkConfig(ctx context.Context, path string, log *slog.Logger, stdout, stderr io.Writer) int {
-	d := &daemon{log: log, path: path}
+	d := &daemon{log: log, path: path, checking: true}
 	defer d.closeTokens()
 	var notes []string
 	err := d.prepare(ctx)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -16,7 +15,6 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/sealward/sealward/backends/pkcs11"
 	"github.com/sealward/sealward/backends/sim"
 	"github.com/sealward/sealward/signer"
 	"github.com/sealward/sealward/signer/intent/evm"
@@ -98,38 +96,26 @@ var makeToken = sync.OnceValues(func() (token, error) {
 		return token{}, err
 	}
 	t := token{dir: filepath.Join(dir, "softhsm"), module: soft.Module, uri: soft.URI}
-	if err := soft.Use(); err != nil {
+	bin, err := buildPrograms()
+	if err != nil {
 		return token{}, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	open, err := pkcs11.Open(ctx, pkcs11.Config{
-		Name: "e2e", Module: soft.Module, TokenURI: soft.URI, PIN: func() ([]byte, error) { return []byte(pin), nil },
+	made, err := soft.MakeKeys(ctx, filepath.Join(bin, workerName), filepath.Join(dir, "mark"), []sim.KeyToMake{
+		{Label: "hot", Algorithm: signer.AlgorithmSecp256k1}, {Label: "cold", Algorithm: signer.AlgorithmSecp256k1},
+		{Label: "journal", Algorithm: signer.AlgorithmEd25519}, {Label: "spare", Algorithm: signer.AlgorithmEd25519},
 	})
 	if err != nil {
 		return token{}, err
 	}
-	defer func() { err = errors.Join(err, open.Close()) }()
-	for i, k := range []struct {
-		label     string
-		algorithm signer.Algorithm
-	}{{"hot", signer.AlgorithmSecp256k1}, {"cold", signer.AlgorithmSecp256k1}, {"journal", signer.AlgorithmEd25519}, {"spare", signer.AlgorithmEd25519}} {
-		key, err := open.Generate(ctx, k.label, []byte{byte(i + 1)}, k.algorithm)
-		if err != nil {
-			return token{}, err
-		}
-		if k.label == "hot" {
-			if t.address, err = evm.Address(key.Public()); err != nil {
-				return token{}, err
-			}
-		}
-	}
+	t.address, err = evm.Address(made["hot"])
 	return t, err
 })
 
-// buildCLI builds cmd/sealward, the way the tests were built, into a folder from
-// which every account may run it.
-var buildCLI = sync.OnceValues(func() (dir string, err error) {
+// buildPrograms builds the command line and the worker, the way the tests were built,
+// into a folder from which every account may run them.
+var buildPrograms = sync.OnceValues(func() (dir string, err error) {
 	if dir, err = sharedDir("bin"); err != nil {
 		return "", err
 	}
@@ -141,9 +127,9 @@ var buildCLI = sync.OnceValues(func() (dir string, err error) {
 			}
 		}
 	}
-	out, err := exec.Command("go", append(args, "../sealward")...).CombinedOutput()
+	out, err := exec.Command("go", append(args, "../sealward", "../sealward-worker")...).CombinedOutput()
 	if err != nil {
-		return "", fmt.Errorf("go build ../sealward: %w\n%s", err, out)
+		return "", fmt.Errorf("go build ../sealward ../sealward-worker: %w\n%s", err, out)
 	}
 	return dir, nil
 })

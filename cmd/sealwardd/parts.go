@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -11,11 +10,11 @@ import (
 	"slices"
 	"time"
 
-	"github.com/sealward/sealward/backends/pkcs11"
 	"github.com/sealward/sealward/cmd/config"
 	"github.com/sealward/sealward/ipc"
 	"github.com/sealward/sealward/policy"
 	"github.com/sealward/sealward/signer"
+	"github.com/sealward/sealward/signer/intent/admin"
 	"github.com/sealward/sealward/signer/intent/digest"
 	"github.com/sealward/sealward/signer/intent/evm"
 	"github.com/sealward/sealward/signer/journal"
@@ -38,6 +37,9 @@ func (d *daemon) prepare(ctx context.Context) error {
 	if d.cfg, err = config.Parse(path, src); err != nil {
 		return err
 	}
+	if err := d.findWorker(); err != nil {
+		return err
+	}
 	if err := d.openTokens(ctx); err != nil {
 		return err
 	}
@@ -49,84 +51,6 @@ func (d *daemon) prepare(ctx context.Context) error {
 		return err
 	}
 	d.policy.Store(p)
-	return nil
-}
-
-func (d *daemon) openTokens(ctx context.Context) error {
-	d.tokens = map[string]*pkcs11.Token{}
-	for _, t := range d.cfg.Tokens {
-		// A service manager that restarts us must not use up the PIN's tries.
-		refused := filepath.Join(filepath.Dir(d.cfg.Journal.Path), "pin-refused-"+t.Name)
-		if _, err := os.Lstat(refused); err == nil {
-			return fmt.Errorf("token %q: it refused the PIN before, so none is sent; set the PIN right, then remove %s", t.Name, refused)
-		}
-		token, err := openToken(ctx, t.Name, t.PKCS11)
-		if pkcs11.PINRefused(err) {
-			err = errors.Join(err, os.WriteFile(refused, nil, 0o600))
-		}
-		if err != nil {
-			return fmt.Errorf("token %q: %w", t.Name, err)
-		}
-		d.tokens[t.Name] = token
-	}
-	return nil
-}
-
-func openToken(ctx context.Context, name string, c config.PKCS11) (*pkcs11.Token, error) {
-	if err := trustfile.Check(c.Module); err != nil {
-		return nil, fmt.Errorf("module: %w", err)
-	}
-	path, credential := c.PINFile, false
-	if c.PINCredential != "" {
-		dir := os.Getenv("CREDENTIALS_DIRECTORY")
-		if dir == "" {
-			return nil, fmt.Errorf("PIN: systemd passed no credentials; pin_credential = %q needs LoadCredential=%s:PATH in the unit", c.PINCredential, c.PINCredential)
-		}
-		path, credential = filepath.Join(dir, c.PINCredential), true
-	}
-	return pkcs11.Open(ctx, pkcs11.Config{
-		Name: name, Module: c.Module, ModuleSHA256: hex.EncodeToString(c.ModuleSHA256), TokenURI: c.URI, Sessions: c.Sessions,
-		PIN: func() ([]byte, error) { return pkcs11.ReadPIN(path, credential) },
-	})
-}
-
-func (d *daemon) findKeys(ctx context.Context) error {
-	for _, k := range d.cfg.Keys {
-		key, err := d.tokens[k.Token].Key(ctx, k.URI)
-		if err != nil {
-			return fmt.Errorf("key %q: %w", k.Name, err)
-		}
-		pub := key.Public()
-		if print := pub.Fingerprint(); k.Fingerprint != "" && k.Fingerprint != print {
-			return fmt.Errorf("key %q: the token has %s under that name, the configuration wants %s; if the key was replaced on purpose, change the configuration", k.Name, print, k.Fingerprint)
-		}
-		if k.Statements {
-			d.journalKey = key
-			continue
-		}
-		d.keys = append(d.keys, signer.ManagedKey{Key: key, Info: signer.KeyInfo{
-			Name: k.Name, Public: pub, Fingerprint: pub.Fingerprint(), Protection: key.Protection(), Kinds: k.Kinds, Chains: k.Chains,
-		}})
-	}
-	for _, k := range d.keys {
-		if k.Info.Fingerprint == d.journalKey.Public().Fingerprint() {
-			return fmt.Errorf("key %q: it is the journal's key, which signs checkpoints and nothing else", k.Info.Name)
-		}
-		if err := suits(k.Info.Public.Algorithm, k.Info.Kinds); err != nil {
-			return fmt.Errorf("key %q: %w", k.Info.Name, err)
-		}
-	}
-	return nil
-}
-
-// suits refuses a key that could never sign what it is configured for.
-func suits(a signer.Algorithm, kinds []signer.Kind) error {
-	for _, k := range kinds {
-		if k == signer.KindDigest && a == signer.AlgorithmP256 || a == signer.AlgorithmSecp256k1 {
-			continue
-		}
-		return fmt.Errorf("it is a %s key, which cannot sign kind %q", a, k)
-	}
 	return nil
 }
 
@@ -206,19 +130,12 @@ func (d *daemon) makeEngine() (err error) {
 			signer.KindEVMTransaction: evm.Transaction{},
 			signer.KindEVMMessage:     evm.Message{},
 			signer.KindDigest:         digest.Decoder{},
+			signer.KindAdmin:          admin.Decoder{},
 		},
 		Policy: d.policyNow(), Journal: d.journal, Verifier: verifier, Now: time.Now, Rand: rand.Reader, Log: d.log,
-		MaxRequests: d.cfg.MaxRequests, SignTimeout: d.cfg.SignTimeout,
+		Administrator: administrator{d}, MaxRequests: d.cfg.MaxRequests, SignTimeout: d.cfg.SignTimeout,
 	})
 	return err
-}
-
-func (d *daemon) closeTokens() {
-	for name, t := range d.tokens {
-		if err := t.Close(); err != nil {
-			d.log.Warn("a token did not close", "token", name, "error", err)
-		}
-	}
 }
 
 // address is the Ethereum address of a key that signs Ethereum payloads.

@@ -22,13 +22,12 @@ var update = flag.Bool("update", false, "write what commands print into the scri
 func TestScripts(t *testing.T) {
 	tok, err := makeToken()
 	must(t, err)
-	bin, err := buildCLI()
+	bin, err := buildPrograms()
 	must(t, err)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script", RequireExplicitExec: true, RequireUniqueNames: true, UpdateScripts: *update,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", bin+string(filepath.ListSeparator)+env.Getenv("PATH"))
-			env.Setenv("SOFTHSM2_CONF", filepath.Join(env.WorkDir, "softhsm/softhsm2.conf"))
 			env.Setenv("GORACE", os.Getenv("GORACE"))
 			env.Setenv("ADDRESS", tok.address)
 			env.Setenv("ME", fmt.Sprintf("uid:%d", os.Getuid()))

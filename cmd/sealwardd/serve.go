@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/sealward/sealward/backends/pkcs11"
+	"github.com/sealward/sealward/backends"
 	"github.com/sealward/sealward/cmd/config"
 	"github.com/sealward/sealward/cmd/version"
 	"github.com/sealward/sealward/ipc"
@@ -28,11 +28,14 @@ import (
 // daemon is the parts, wired together. They are made in the order of the fields
 // and taken down in the reverse.
 type daemon struct {
-	log  *slog.Logger
-	path string
+	log      *slog.Logger
+	path     string
+	worker   []string // the command of the program that drives devices
+	checking bool     // nothing is to be changed
 
 	cfg         *config.Config
-	tokens      map[string]*pkcs11.Token
+	tokens      map[string]*backends.Token
+	located     map[string]*backends.Key // by the key's name
 	keys        []signer.ManagedKey
 	journalKey  signer.Key
 	policy      atomic.Pointer[policy.Policy]
@@ -113,7 +116,7 @@ func (d *daemon) makeServer() error {
 	d.metrics = newMetrics(d)
 	c := api.Config{
 		Engine: d.engine, Journal: d.journal, Checkpoint: d.checkpoint, VerifierKey: d.verifier.String(), Verify: d.verifyJournal, Status: d.status,
-		Limits: d.limits, Address: address, Observe: d.metrics.observe, Log: d.log,
+		Limits: d.limits, Address: address, Devices: devices{d}, Observe: d.metrics.observe, Log: d.log,
 	}
 	d.server, err = ipc.NewServer(ipc.Config{
 		Listeners: listeners, Identifier: ipc.NewIdentifier(d.cfg.Private), Limits: ipc.DefaultLimits(), Log: d.log,

@@ -92,6 +92,9 @@ func (d *daemon) status(ctx context.Context) *v1.GetStatusResponse {
 		h := d.tokens[k.Token].Health()
 		s.Keys = append(s.Keys, &v1.KeyHealth{Key: k.Name, Device: k.Token, Available: h.Up, Reason: h.Reason})
 	}
+	for _, t := range d.cfg.Tokens {
+		s.Tokens = append(s.Tokens, devices{d}.health(t))
+	}
 	return s
 }
 
@@ -160,7 +163,7 @@ func (d *daemon) verifyJournal(ctx context.Context) (_ *v1.VerifyResponse, err e
 		return nil, err
 	}
 	out := &v1.VerifyResponse{
-		Records: r.Leaves, Authorized: r.Authorized, Denied: r.Denied, Malformed: r.Malformed, Signed: r.Signed, Failed: r.Failed,
+		Records: r.Leaves, Authorized: r.Authorized, Denied: r.Denied, Malformed: r.Malformed, Signed: r.Signed, Acted: r.Acted, Failed: r.Failed,
 		OutcomeUnknown: r.Unknown, Checkpoints: r.Checkpoints,
 	}
 	for _, p := range r.Problems {
