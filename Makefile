@@ -40,7 +40,7 @@ test: deps ## every test, with the race detector
 check: deps ## format, vet, staticcheck, vulnerabilities, generated code, units
 	@tools/check.sh
 
-bench: build ## the whole path against the raw module; writes bench.json
+bench: deps build ## the whole path against the raw module; writes bench.json
 	@go run ./cmd/sealward-sim bench --bin bin --out bench.json
 
 fuzz: deps ## every fuzz target, for FUZZTIME each

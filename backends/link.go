@@ -198,6 +198,9 @@ func (l *link) take(f frame) error {
 			return fmt.Errorf("an answer to operation %d, which waits for none", f.id)
 		}
 		c.answer <- a
+		if errors.Is(a.err, ErrGone) {
+			return a.err // the worker ends now, and this says more than that it did
+		}
 		return nil
 	case kindNotice:
 		c := l.pending(f.id)

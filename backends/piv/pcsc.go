@@ -40,7 +40,7 @@ var faultTexts = map[fault]string{
 	faultNoReaders:     "there is no reader",
 	faultUnresponsive:  "the card does not answer; is it the right way round?",
 	faultRemoved:       "the card was removed",
-	faultNotAllowed:    "pcscd refuses this user; add a polkit rule that allows it org.debian.pcsc-lite.access_pcsc and access_card",
+	faultNotAllowed:    "pcscd ended just now, or refuses this user, who then needs a polkit rule that allows it org.debian.pcsc-lite.access_pcsc and access_card",
 }
 
 func (f fault) Error() string {

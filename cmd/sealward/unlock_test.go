@@ -36,6 +36,7 @@ const patience = 30 * time.Second
 type person struct {
 	t   *testing.T
 	tty *os.File
+	fd  int // of tty
 	cmd *exec.Cmd
 
 	mu     sync.Mutex
@@ -51,6 +52,7 @@ func sits(t *testing.T, args ...string) *person {
 	if p.tty, err = pty.Start(p.cmd); err != nil { // in a session of its own, with the terminal as its
 		t.Fatal(err)
 	}
+	p.fd = int(p.tty.Fd())
 	go func() {
 		defer close(p.over)
 		b := make([]byte, 1000)
@@ -92,7 +94,7 @@ func (p *person) waitsFor(pattern string) {
 func (p *person) echoes(want bool) {
 	p.t.Helper()
 	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
-		state, err := unix.IoctlGetTermios(int(p.tty.Fd()), unix.TCGETS)
+		state, err := unix.IoctlGetTermios(p.fd, unix.TCGETS)
 		if err != nil {
 			p.t.Fatal(err)
 		}
@@ -245,19 +247,12 @@ func TestUnlockThatIsGivenUpSendsNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := &fake{status: sound(), fakeDevices: fakeDevices{key: newKey()}}
-			// A shell outlives it, so that the state of the terminal can be looked at.
 			p := sits(t, "--sockets", f.serve(t), "unlock", "hsm")
-			keep, err := os.OpenFile(terminalOf(t, p), os.O_RDWR|syscall.O_NOCTTY, 0)
-			if err != nil {
-				t.Fatal(err)
-			}
 			p.waitsFor(`: $`)
 			p.echoes(false)
 			p.types(c.typed)
-			_ = p.cmd.Wait()
 			p.waitsFor(regexp.QuoteMeta(c.want))
 			p.echoes(true)
-			_ = keep.Close()
 			if code, _ := p.sees(); code != exitGeneral {
 				t.Errorf("exit code = %d", code)
 			}
@@ -266,16 +261,6 @@ func TestUnlockThatIsGivenUpSendsNothing(t *testing.T) {
 			}
 		})
 	}
-}
-
-// terminalOf is the terminal's other end.
-func terminalOf(t *testing.T, p *person) string {
-	t.Helper()
-	n, err := unix.IoctlGetInt(int(p.tty.Fd()), unix.TIOCGPTN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fmt.Sprintf("/dev/pts/%d", n)
 }
 
 func TestUnlockWithoutATerminalSaysWhatToDo(t *testing.T) {
