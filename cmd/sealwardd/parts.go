@@ -26,15 +26,7 @@ import (
 // prepare reads the configuration, opens the tokens, finds the keys and loads the
 // policy: all that can be wrong without the daemon running.
 func (d *daemon) prepare(ctx context.Context) error {
-	path, err := filepath.Abs(d.path)
-	if err != nil {
-		return err
-	}
-	src, err := trustfile.Read(path)
-	if err != nil {
-		return fmt.Errorf("read configuration: %w", err)
-	}
-	if d.cfg, err = config.Parse(path, src); err != nil {
+	if err := d.readConfig(); err != nil {
 		return err
 	}
 	if err := d.findWorker(); err != nil {
@@ -52,6 +44,19 @@ func (d *daemon) prepare(ctx context.Context) error {
 	}
 	d.policy.Store(p)
 	return nil
+}
+
+func (d *daemon) readConfig() error {
+	path, err := filepath.Abs(d.path)
+	if err != nil {
+		return err
+	}
+	src, err := trustfile.Read(path)
+	if err != nil {
+		return fmt.Errorf("read configuration: %w", err)
+	}
+	d.cfg, err = config.Parse(path, src)
+	return err
 }
 
 // loadPolicy reads the policy afresh; the one in force is not touched.
