@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/sealward/sealward/signer"
@@ -88,6 +89,15 @@ func (k *Key) Facts() KeyFacts {
 // Locator is what the key was found by.
 func (k *Key) Locator() string { return k.locator }
 
+// shown is the locator for messages. That of a TPM is a key file's content, which
+// is neither for callers nor for logs.
+func (k *Key) shown() string {
+	if len(k.locator) > 200 || strings.ContainsRune(k.locator, '\n') {
+		return k.facts.Public.Fingerprint()
+	}
+	return k.locator
+}
+
 // Available says why the key is known to be out of reach.
 func (k *Key) Available() error {
 	p := k.token.now.Load()
@@ -138,6 +148,23 @@ func (k *Key) sign(ctx context.Context, m signer.Message, ok bool, notify func(s
 	return sig, nil
 }
 
+// Attest returns the device's evidence about this key, and not about one that took
+// its place.
+func (k *Key) Attest(ctx context.Context, challenge []byte) (Evidence, error) {
+	var e Evidence
+	err := k.token.do(ctx, "attest a key", func(l *link) error {
+		_, facts, err := l.find(k.locator)
+		if err == nil {
+			err = k.same(facts)
+		}
+		if err != nil {
+			return err
+		}
+		return l.ask(kindAttest, attestation{k.locator, challenge}, &e)
+	})
+	return e, err
+}
+
 // locate returns the worker's handle of the key. Each worker finds it anew, and it
 // must be the same, and as well protected.
 func (k *Key) locate(l *link) (uint32, error) {
@@ -152,7 +179,7 @@ func (k *Key) locate(l *link) (uint32, error) {
 	} else if _, pin := errors.AsType[*PINError](err); pin {
 		return 0, err
 	} else {
-		err = Unavailable(err, "key %s cannot be found in token %q", k.locator, k.token.c.Name)
+		err = Unavailable(err, "key %s cannot be found in token %q", k.shown(), k.token.c.Name)
 	}
 	k.at.Store(&place{link: l, handle: handle, err: err})
 	return handle, err
@@ -163,11 +190,11 @@ func (k *Key) same(facts KeyFacts) error {
 	was, is := k.facts.Public, facts.Public
 	if was.Algorithm != is.Algorithm || !bytes.Equal(was.Bytes, is.Bytes) {
 		return Unavailable(errors.New("the key was replaced"), "key %s in token %q is another one than before, and is refused: its public key is %s and was %s",
-			k.locator, k.token.c.Name, is.Fingerprint(), was.Fingerprint())
+			k.shown(), k.token.c.Name, is.Fingerprint(), was.Fingerprint())
 	}
 	if k.facts.Protection != facts.Protection {
 		return Unavailable(errors.New("the key's protection has changed"), "key %s in token %q is refused: its protection is %q and was %q",
-			k.locator, k.token.c.Name, facts.Protection, k.facts.Protection)
+			k.shown(), k.token.c.Name, facts.Protection, k.facts.Protection)
 	}
 	return nil
 }

@@ -146,7 +146,10 @@ func (m *pinMarks) end(t wireTry, typed bool) error {
 	if typed {
 		try = &mark.Typed
 	}
-	if *try == nil || !(*try).Cut {
+	if *try == nil { // an operator had the marks forgotten while the device looked at the PIN
+		*try = &triedPIN{At: m.now(), Left: t.Left, Cut: true}
+	}
+	if !(*try).Cut {
 		return fmt.Errorf("the PIN mark %s has changed under a try", m.path)
 	}
 	if t.Verdict == verdictNone {

@@ -214,7 +214,7 @@ func (t *Token) findKeys(ctx context.Context, l *link) (refused int) {
 		})
 		if err != nil {
 			refused++
-			t.c.Log.Debug("a key is refused", "key", k.locator, "error", err)
+			t.c.Log.Debug("a key is refused", "key", k.shown(), "error", err)
 		}
 	}
 	return refused

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -129,6 +130,8 @@ func showResult(w io.Writer, result []byte, written string) error {
 		switch err := json.Unmarshal(raw, &text); {
 		case name == "key_file" && written != "":
 			pairs = append(pairs, [2]string{label, written})
+		case name == "public": // as keys show has it
+			pairs = append(pairs, [2]string{"public key", inHex(text)})
 		case err != nil:
 			pairs = append(pairs, structured(label, raw)...)
 		case strings.Contains(text, "\n"):
@@ -147,6 +150,14 @@ func showResult(w io.Writer, result []byte, written string) error {
 		}
 	}
 	return nil
+}
+
+// inHex rewrites what a result has in base64.
+func inHex(text string) string {
+	if b, err := base64.StdEncoding.DecodeString(text); err == nil {
+		return hexText(b)
+	}
+	return text
 }
 
 // structured is a value that is no text: a device's evidence, a list of facts, or

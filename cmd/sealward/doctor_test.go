@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/sealward/sealward/backends/sim"
+	"github.com/sealward/sealward/cmd/config"
 	v1 "github.com/sealward/sealward/ipc/api/sealward/v1"
 )
 
@@ -406,6 +407,25 @@ func TestDoctorBlamesTheTokenAndNotItsKeys(t *testing.T) {
 			t.Errorf("the key is reported too: %+v", f)
 		}
 	}
+}
+
+// A private set-up's daemon need not be installed; that of a host has to be.
+func TestDoctorLooksForTheProgramsWhereTheDaemonDoes(t *testing.T) {
+	h := host{t, t.TempDir()}
+	t.Setenv("PATH", h.root+"/nowhere")
+	for private, want := range map[bool]level{false: levelFail, true: levelWarn} {
+		d := &doctor{root: h.root, cfg: &config.Config{Private: private}}
+		d.programs()
+		has(t, d.findings, finding{want, "programs", "sealwardd is not installed", "^make build && install -t /usr/bin "})
+	}
+	h.put("usr/bin/sealwardd", "")
+	d := &doctor{root: h.root, cfg: &config.Config{}}
+	d.programs()
+	has(t, d.findings, finding{levelFail, "programs", "/usr/bin/sealward-worker: no such file", `^make build && install bin/sealward-worker \S+/usr/bin/sealward-worker$`})
+	h.put("usr/bin/sealward-worker", "")
+	d = &doctor{root: h.root, cfg: &config.Config{}}
+	d.programs()
+	has(t, d.findings, finding{levelOK, "programs", "/usr/bin/sealward-worker drives devices", "^$"})
 }
 
 func TestDoctorUnblocksACardByItsSerial(t *testing.T) {

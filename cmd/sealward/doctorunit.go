@@ -68,13 +68,16 @@ func (u *unit) words(property string) []string {
 	return strings.Fields(strings.Join(u.values[property], " "))
 }
 
-// admits reports whether a device node can be opened within the unit.
+// admits reports whether a device node can be opened within the unit. Of one that
+// admits a class of devices ("char-tpm") it is not known, and no reason for alarm.
 func (u *unit) admits(device string) bool {
 	if u == nil {
 		return true
 	}
 	closed := u.first("DevicePolicy") == "closed" || u.first("DevicePolicy") == "strict"
-	return u.first("PrivateDevices") != "yes" && (!closed || slices.Contains(u.words("DeviceAllow"), device))
+	return u.first("PrivateDevices") != "yes" && (!closed || slices.ContainsFunc(u.words("DeviceAllow"), func(w string) bool {
+		return w == device || strings.HasPrefix(w, "char-")
+	}))
 }
 
 // writes reports whether a path can be written within the unit.

@@ -68,6 +68,7 @@ func TestDoctorReadsTheUnit(t *testing.T) {
 			finding{levelFail, "token tpm0", "keeps /dev/null from it", `DeviceAllow=/dev/null rw`}},
 		"a device that is allowed": {loaded + "PrivateDevices=no\nDevicePolicy=closed\nDeviceAllow=/dev/tpmrm0 rw\nDeviceAllow=/dev/null rw", func(d *doctor) { d.whose(""); d.chip(tpm) },
 			finding{levelOK, "token tpm0", "/dev/null can be opened by root", "^$"}},
+		"a class of devices":               {loaded + "DevicePolicy=closed\nDeviceAllow=char-tpm rw", func(d *doctor) { d.whose(""); d.chip(tpm) }, finding{levelOK, "token tpm0", "/dev/null can be opened by root", "^$"}},
 		"no network for one that needs it": {loaded + "PrivateNetwork=yes", func(d *doctor) { d.worker(network) }, finding{levelFail, "worker of hsm", "may use the network", `PrivateNetwork=no\nRestrictAddressFamilies=`}},
 		"a folder that may not be written": {loaded + "ReadWritePaths=/var/lib/other", func(d *doctor) { d.worker(writing) }, finding{levelFail, "worker of hsm", "lets nobody write to .*/tokens", `\nReadWritePaths=.*/tokens\n`}},
 		"one beside that which may":        {loaded + "ReadWritePaths=" + h.root + "/tok", func(d *doctor) { d.worker(writing) }, finding{levelFail, "worker of hsm", "lets nobody write to .*/tokens", `\nReadWritePaths=.*/tokens\n`}},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -139,7 +140,7 @@ func (c *cli) showUnlocked(t *v1.TokenHealth) error {
 		return err
 	}
 	if t.GetState() != "up" {
-		return problems{fmt.Sprintf("token %s is %s: %s", t.GetName(), t.GetState(), t.GetReason())}
+		return problems{fmt.Sprintf("token %s is %s: %s", t.GetName(), t.GetState(), strings.TrimPrefix(t.GetReason(), "locked: "))}
 	}
 	return nil
 }

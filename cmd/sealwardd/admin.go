@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -51,8 +52,12 @@ func (d administrator) Act(ctx context.Context, a signer.Act) ([]byte, error) {
 // visible makes what a device said of an act part of the answer: whoever administers
 // keys has to know.
 func visible(err error) error {
-	if signer.CodeOf(err) == signer.CodeInternal {
+	e, ok := errors.AsType[*signer.Error](err)
+	switch {
+	case !ok:
 		return &signer.Error{Code: signer.CodeUnavailable, Detail: strings.ToValidUTF8(err.Error(), "\uFFFD"), Err: err}
+	case e.Err != nil:
+		return &signer.Error{Code: e.Code, Detail: e.Detail + ": " + strings.ToValidUTF8(e.Err.Error(), "\uFFFD"), Err: e.Err}
 	}
 	return err
 }
@@ -143,7 +148,7 @@ func (d administrator) attest(ctx context.Context, o admin.Order) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := d.tokens[d.tokenOf(o.Key)].Attest(ctx, k.Locator(), challenge)
+	e, err := k.Attest(ctx, challenge)
 	if err != nil {
 		return nil, err
 	}

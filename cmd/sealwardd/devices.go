@@ -108,7 +108,7 @@ func (d devices) Passport(ctx context.Context, key string) (*v1.Evidence, []*v1.
 	facts := toFields(k.Facts().Facts)
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	e, err := d.tokens[d.tokenOf(key)].Attest(ctx, k.Locator(), nil)
+	e, err := k.Attest(ctx, nil)
 	if err != nil {
 		return nil, append(facts, &v1.Field{Name: "attestation", Value: fmt.Sprintf("none: %v", describeError(err))})
 	}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/sealward/sealward/backends"
 	"github.com/sealward/sealward/cmd/config"
@@ -120,7 +121,14 @@ func (d *daemon) findKey(ctx context.Context, k config.Key, known *knownKeys) (*
 		d.log.Error("a key cannot be found in its device now; it is served as soon as it can be", "key", k.Name, "token", k.Token, "error", err)
 		return token.Known(locator, pinned), nil
 	case err != nil:
-		if h := token.Health(); !h.Up {
+		h := token.Health()
+		if h.Locked && d.typed(k.Token) { // there is no daemon yet to type it to
+			return nil, fmt.Errorf("it was not seen before, and token %q shows it only once it has its PIN, which cannot be typed before the daemon runs: for this first start alone, give the token pin_file or pin_credential in place of pin_typed", k.Token)
+		}
+		if h.Locked {
+			return nil, fmt.Errorf("it was not seen before, and token %q is %s; until the daemon runs there is nothing to unlock, so set its credential right; where that is right and only an earlier try is in the way, remove %s, which costs a try if it is wrong after all", k.Token, h.Reason, d.pinMark(k.Token))
+		}
+		if !h.Up {
 			return nil, fmt.Errorf("it was not seen before, so its device has to be there at this start, and token %q is not: %s", k.Token, h.Reason)
 		}
 		return nil, describeError(err)
@@ -138,6 +146,14 @@ func (d *daemon) findKey(ctx context.Context, k config.Key, known *knownKeys) (*
 	}
 	known.set(k.Name, facts)
 	return key, nil
+}
+
+func (d *daemon) pinMark(token string) string {
+	return filepath.Join(filepath.Dir(d.cfg.Journal.Path), "pin-"+token+".json")
+}
+
+func (d *daemon) typed(token string) bool {
+	return slices.ContainsFunc(d.cfg.Tokens, func(t config.Token) bool { return t.Name == token && t.Secret.Typed })
 }
 
 // locator is what a driver finds a key by: for a TPM the content of the key's file.

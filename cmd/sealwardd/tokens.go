@@ -57,7 +57,7 @@ func (d *daemon) closeTokens() {
 func (d *daemon) tokenConfig(t config.Token) (backends.Config, error) {
 	c := backends.Config{
 		Name: t.Name, Address: t.Worker, Timeout: t.Timeout, TouchTimeout: t.TouchTimeout, Log: d.log,
-		PINMark: filepath.Join(filepath.Dir(d.cfg.Journal.Path), "pin-"+t.Name+".json"),
+		PINMark: d.pinMark(t.Name),
 	}
 	if t.Worker == "" {
 		c.Worker = d.worker

@@ -1,0 +1,27 @@
+package backends
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// What an operator has forgotten while the device looks at a PIN is what became of
+// those before it.
+func TestARefusalIsRememberedThoughTheMarksWereForgottenUnderTheTry(t *testing.T) {
+	t.Parallel()
+	m := &pinMarks{path: filepath.Join(t.TempDir(), "mark"), now: time.Now}
+	pin, salt := []byte("314159"), newSalt()
+	if err := m.begin(3, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.forget(); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.end(wireTry{verdictRefused, 2, salt, pinDigest(salt, pin)}, false); err != nil {
+		t.Errorf("the end of the try: %v", err)
+	}
+	if err := m.mayTry(pin, 2); err == nil {
+		t.Error("the refused PIN may be sent again")
+	}
+}
