@@ -245,10 +245,15 @@ func (t *Token) use(l *link, pid int, locked error) {
 		return
 	}
 	err := Unavailable(locked, "token %q is locked, and waits for its operator", t.c.Name)
-	t.enter(&phase{link: l, locked: locked, err: err}, Health{
-		Locked: true, WorkerPID: pid,
-		Reason: fmt.Sprintf("locked: %v; run: sealward unlock %s", locked, t.c.Name),
-	})
+	h := Health{Locked: true, WorkerPID: pid, Reason: fmt.Sprintf("locked: %v", locked)}
+	refused, isPIN := errors.AsType[*PINError](locked)
+	if !errors.Is(locked, errBlocked) && !(isPIN && refused.Blocked) {
+		h.Reason += "; run: sealward unlock " + t.c.Name
+	}
+	t.enter(&phase{link: l, locked: locked, err: err}, h)
+	if isPIN && refused.Left >= 0 {
+		t.health.State.TriesLeft = refused.Left // the state was asked for before
+	}
 }
 
 // down takes note that there is no worker, and why.
