@@ -176,7 +176,9 @@ func (l *link) read() error {
 		if err != nil {
 			return fmt.Errorf("read from it: %w", err)
 		}
-		if err := l.take(f); err != nil {
+		if err := l.take(f); errors.Is(err, ErrGone) {
+			return err
+		} else if err != nil {
 			return fmt.Errorf("it said what a worker does not say: %w", err)
 		}
 	}
