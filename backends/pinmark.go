@@ -212,48 +212,15 @@ func (m *pinMarks) store(mark pinMark) error {
 		} else if err != nil {
 			return fmt.Errorf("remove the PIN mark: %w", err)
 		}
-		return syncFolder(filepath.Dir(m.path))
+		if err := syncFolder(filepath.Dir(m.path)); err != nil {
+			return fmt.Errorf("remove the PIN mark: %w", err)
+		}
+		return nil
 	}
 	mark.Version = 1
 	b, err := json.Marshal(mark)
 	if err != nil {
 		return fmt.Errorf("write the PIN mark: %w", err)
 	}
-	temporary := m.path + ".new"
-	if err := writeDurably(temporary, append(b, '\n')); err != nil {
-		return fmt.Errorf("write the PIN mark: %w", err)
-	}
-	if err := os.Rename(temporary, m.path); err != nil {
-		return fmt.Errorf("write the PIN mark: %w", err)
-	}
-	return syncFolder(filepath.Dir(m.path))
-}
-
-func writeDurably(path string, b []byte) (err error) {
-	// One that a crash left behind may have another mode, or be a link.
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	if _, err := f.Write(b); err != nil {
-		return err
-	}
-	return f.Sync()
-}
-
-// syncFolder makes a rename or a removal durable.
-func syncFolder(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("write the PIN mark: %w", err)
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
-		return fmt.Errorf("write the PIN mark: %w", err)
-	}
-	return nil
+	return WriteDurably(m.path, append(b, '\n'))
 }

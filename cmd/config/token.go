@@ -35,6 +35,36 @@ type Token struct {
 	Timeout, TouchTimeout time.Duration // of one operation
 }
 
+// Kind is the family of devices, as drivers are named: "pkcs11", "tpm" or "piv".
+func (t Token) Kind() string {
+	switch {
+	case t.TPM != nil:
+		return "tpm"
+	case t.PIV != nil:
+		return "piv"
+	default:
+		return "pkcs11"
+	}
+}
+
+// Token returns the token of a name; the zero Token where there is none.
+func (c *Config) Token(name string) Token {
+	i := slices.IndexFunc(c.Tokens, func(t Token) bool { return t.Name == name })
+	if i < 0 {
+		return Token{}
+	}
+	return c.Tokens[i]
+}
+
+// Key returns the key of a name; the zero Key where there is none.
+func (c *Config) Key(name string) Key {
+	i := slices.IndexFunc(c.Keys, func(k Key) bool { return k.Name == name })
+	if i < 0 {
+		return Key{}
+	}
+	return c.Keys[i]
+}
+
 // Secret says where a PIN, or a TPM's auth value, comes from. Exactly one is set.
 type Secret struct {
 	File, Credential string

@@ -5,11 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/sealward/sealward/backends"
-	"github.com/sealward/sealward/cmd/config"
 	v1 "github.com/sealward/sealward/ipc/api/sealward/v1"
 	"github.com/sealward/sealward/signer"
 	"github.com/sealward/sealward/signer/intent/admin"
@@ -78,7 +76,7 @@ type madeWire struct {
 }
 
 func (d administrator) create(ctx context.Context, o admin.Order) (any, error) {
-	if slices.ContainsFunc(d.cfg.Keys, func(k config.Key) bool { return k.Name == o.Name }) {
+	if d.located[o.Name] != nil {
 		return nil, signer.Invalid("there is a key %q already", o.Name)
 	}
 	t, err := devices(d).token(o.Token)
@@ -102,22 +100,22 @@ func (d administrator) made(o admin.Order, made backends.NewKey) madeWire {
 	case made.File:
 		w.KeyFile = made.Locator
 		where = fmt.Sprintf("file        = %q", "keys/"+o.Name+".tpm")
-	case d.kindOfToken(o.Token) == "piv":
+	case d.cfg.Token(o.Token).PIV != nil:
 		where = fmt.Sprintf("slot        = %q", made.Locator)
 	}
-	w.Configuration = fmt.Sprintf("key %q {\n  token       = %q\n  %s\n  fingerprint = %q\n  kinds       = [%s]\n}\n", o.Name, o.Token, where, w.Fingerprint, suggested(w.Algorithm))
+	w.Configuration = fmt.Sprintf("key %q {\n  token       = %q\n  %s\n  fingerprint = %q\n  %s\n}\n", o.Name, o.Token, where, w.Fingerprint, use(w.Algorithm))
 	return w
 }
 
-// suggested is what a key of an algorithm may sign at most.
-func suggested(a signer.Algorithm) string {
+// use is what a key of an algorithm is good for today, as a configuration says it.
+func use(a signer.Algorithm) string {
 	switch a {
 	case signer.AlgorithmSecp256k1:
-		return fmt.Sprintf("%q]\n  chains      = [%q", signer.KindEVMTransaction, "eip155:1")
+		return fmt.Sprintf("kinds       = [%q]\n  chains      = [%q]", signer.KindEVMTransaction, "eip155:1")
 	case signer.AlgorithmEd25519:
-		return ""
+		return "statements  = true" // no kind of payload is signed with it yet
 	default:
-		return fmt.Sprintf("%q", signer.KindDigest)
+		return fmt.Sprintf("kinds       = [%q]", signer.KindDigest)
 	}
 }
 
@@ -140,9 +138,9 @@ type attestedWire struct {
 }
 
 func (d administrator) attest(ctx context.Context, o admin.Order) (any, error) {
-	k := d.located[o.Key]
-	if k == nil {
-		return nil, signer.Invalid("there is no key %q in the configuration", o.Key)
+	k, _, err := d.key(o.Key)
+	if err != nil {
+		return nil, err
 	}
 	challenge, err := admin.Bytes(o.Challenge)
 	if err != nil {
@@ -164,15 +162,14 @@ type duplicatedWire struct {
 // duplicate encrypts a wrapped key to another TPM. An exception names one TPM and its
 // fingerprint, with a space between.
 func (d administrator) duplicate(ctx context.Context, o admin.Order) (any, error) {
-	k := d.located[o.Key]
-	if k == nil {
-		return nil, signer.Invalid("there is no key %q in the configuration", o.Key)
+	k, t, err := d.key(o.Key)
+	if err != nil {
+		return nil, err
 	}
 	target, err := admin.Bytes(o.Target)
 	if err != nil {
 		return nil, err
 	}
-	token := d.tokenOf(o.Key)
 	arguments := map[string]any{"key": k.Locator(), "target": target}
 	if o.TestException != "" {
 		name, print, ok := strings.Cut(o.TestException, " ")
@@ -180,20 +177,16 @@ func (d administrator) duplicate(ctx context.Context, o admin.Order) (any, error
 			return nil, signer.Invalid("test_exception %q: want the name of a target and its fingerprint, with a space between", o.TestException)
 		}
 		arguments["accept"] = map[string]string{"name": name, "fingerprint": print}
-	} else {
-		for _, t := range d.cfg.Tokens {
-			if t.Name == token && t.TPM != nil {
-				if arguments["roots"], err = optionalFile(t.TPM.Roots); err != nil {
-					return nil, err
-				}
-			}
+	} else if t.TPM != nil {
+		if arguments["roots"], err = optionalFile(t.TPM.Roots); err != nil {
+			return nil, err
 		}
 	}
 	var res struct {
 		Key   string         `json:"key"`
 		Facts []signer.Field `json:"facts"`
 	}
-	if err := d.call(ctx, token, "duplicate", arguments, &res); err != nil {
+	if err := d.call(ctx, t.Name, "duplicate", arguments, &res); err != nil {
 		return nil, err
 	}
 	return duplicatedWire{o.Key, res.Facts, res.Key}, nil
@@ -205,8 +198,8 @@ func (d *daemon) call(ctx context.Context, token, operation string, arguments, r
 	if err != nil {
 		return err
 	}
-	if kind := d.kindOfToken(token); kind != "tpm" {
-		return signer.Invalid("token %q is of kind %s; only a TPM does this", token, kind)
+	if c := d.cfg.Token(token); c.TPM == nil {
+		return signer.Invalid("token %q is of kind %s; only a TPM does this", token, c.Kind())
 	}
 	in, err := json.Marshal(arguments)
 	if err != nil {
@@ -217,15 +210,6 @@ func (d *daemon) call(ctx context.Context, token, operation string, arguments, r
 		return err
 	}
 	return json.Unmarshal(out, result)
-}
-
-func (d *daemon) kindOfToken(name string) string {
-	for _, t := range d.cfg.Tokens {
-		if t.Name == name {
-			return kindOf(t)
-		}
-	}
-	return ""
 }
 
 // Target implements [api.Devices].
@@ -242,20 +226,17 @@ func (d devices) Target(ctx context.Context, token, name string) (*v1.GetTargetR
 
 // resealing is what both steps of giving a key other PCR values need.
 func (d devices) resealing(key string, pcrs map[string]string) (token string, arguments map[string]any, err error) {
-	k := d.located[key]
-	if k == nil {
-		return "", nil, signer.Invalid("there is no key %q in the configuration", key)
+	k, t, err := d.key(key)
+	if err != nil {
+		return "", nil, err
 	}
-	token = d.tokenOf(key)
 	authority := ""
-	for _, t := range d.cfg.Tokens {
-		if t.Name == token && t.TPM != nil {
-			if authority, err = optionalFile(t.TPM.Authority); err != nil {
-				return "", nil, err
-			}
+	if t.TPM != nil {
+		if authority, err = optionalFile(t.TPM.Authority); err != nil {
+			return "", nil, err
 		}
 	}
-	return token, map[string]any{"key": k.Locator(), "pcrs": pcrs, "authority": authority}, nil
+	return t.Name, map[string]any{"key": k.Locator(), "pcrs": pcrs, "authority": authority}, nil
 }
 
 // PlanReseal implements [api.Devices].

@@ -70,19 +70,16 @@ func (d devices) noteDevice(ctx context.Context, c signer.Caller, what string) e
 
 // Health implements [api.Devices].
 func (d devices) Health(_ context.Context, token string) (*v1.TokenHealth, error) {
-	for _, t := range d.cfg.Tokens {
-		if t.Name == token {
-			return d.health(t), nil
-		}
+	if _, err := d.token(token); err != nil {
+		return nil, err
 	}
-	_, err := d.token(token)
-	return nil, err
+	return d.health(d.cfg.Token(token)), nil
 }
 
 func (d devices) health(t config.Token) *v1.TokenHealth {
 	h := d.tokens[t.Name].Health()
 	out := &v1.TokenHealth{
-		Name: t.Name, Kind: kindOf(t), State: "down", Reason: h.Reason, Since: toTime(h.Since), Retry: toTime(h.Retry),
+		Name: t.Name, Kind: t.Kind(), State: "down", Reason: h.Reason, Since: toTime(h.Since), Retry: toTime(h.Retry),
 		Device: h.State.Device, Restarts: uint64(h.Restarts), WorkerPid: int32(h.WorkerPID), Facts: toFields(h.State.Facts), Notes: h.State.Notes,
 	}
 	switch {
@@ -117,31 +114,20 @@ func (d devices) Passport(ctx context.Context, key string) (*v1.Evidence, []*v1.
 
 // Describe implements [api.Devices].
 func (d devices) Describe(key *v1.Key) {
-	key.Token = d.tokenOf(key.Name)
+	key.Token = d.cfg.Key(key.Name).Token
 	if k := d.located[key.Name]; k != nil {
 		key.Touch = k.Facts().Touch
 	}
 	key.Disabled = d.engine.Disabled(key.Fingerprint)
 }
 
-func (d *daemon) tokenOf(key string) string {
-	for _, k := range d.cfg.Keys {
-		if k.Name == key {
-			return k.Token
-		}
+// key is a key of the configuration that an act or an operator names.
+func (d *daemon) key(name string) (*backends.Key, config.Token, error) {
+	k := d.located[name]
+	if k == nil {
+		return nil, config.Token{}, signer.Invalid("there is no key %q in the configuration", name)
 	}
-	return ""
-}
-
-func kindOf(t config.Token) string {
-	switch {
-	case t.TPM != nil:
-		return "tpm"
-	case t.PIV != nil:
-		return "piv"
-	default:
-		return "pkcs11"
-	}
+	return k, d.cfg.Token(d.cfg.Key(name).Token), nil
 }
 
 func toFields(in []signer.Field) (out []*v1.Field) {

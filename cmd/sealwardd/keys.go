@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/sealward/sealward/backends"
 	"github.com/sealward/sealward/cmd/config"
@@ -122,7 +121,7 @@ func (d *daemon) findKey(ctx context.Context, k config.Key, known *knownKeys) (*
 		return token.Known(locator, pinned), nil
 	case err != nil:
 		h := token.Health()
-		if h.Locked && d.typed(k.Token) { // there is no daemon yet to type it to
+		if h.Locked && d.cfg.Token(k.Token).Secret.Typed { // there is no daemon yet to type it to
 			return nil, fmt.Errorf("it was not seen before, and token %q shows it only once it has its PIN, which cannot be typed before the daemon runs: for this first start alone, give the token pin_file or pin_credential in place of pin_typed", k.Token)
 		}
 		if h.Locked {
@@ -152,19 +151,13 @@ func (d *daemon) pinMark(token string) string {
 	return filepath.Join(filepath.Dir(d.cfg.Journal.Path), "pin-"+token+".json")
 }
 
-func (d *daemon) typed(token string) bool {
-	return slices.ContainsFunc(d.cfg.Tokens, func(t config.Token) bool { return t.Name == token && t.Secret.Typed })
-}
-
 // locator is what a driver finds a key by: for a TPM the content of the key's file.
 func (d *daemon) locator(k config.Key) (string, error) {
-	for _, t := range d.cfg.Tokens {
-		if t.Name == k.Token && t.TPM != nil {
-			content, err := trustfile.Read(k.Locator)
-			return string(content), err
-		}
+	if d.cfg.Token(k.Token).TPM == nil {
+		return k.Locator, nil
 	}
-	return k.Locator, nil
+	content, err := trustfile.Read(k.Locator)
+	return string(content), err
 }
 
 // describeError is an error's text for the operator, its cause included.

@@ -103,7 +103,13 @@ func TestASocketForAGroupThatIsNotThere(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	h.edit("sealward.hcl", "socket \"sign\" {\n", "socket \"sign\" {\n  group = \"no-such-group\"\n")
-	for what, p := range map[string]*process{"--check-config": h.launch(nil, self(t), "--check-config", "--config", h.path("sealward.hcl")), "starting": h.try()} {
+	check := func() *process {
+		return h.launch(nil, self(t), "--check-config", "--config", h.path("sealward.hcl"))
+	}
+	start := func() *process { return h.try() }
+	// One after the other: both log in to the token, and would find each other's try.
+	for what, begin := range map[string]func() *process{"--check-config": check, "starting": start} {
+		p := begin()
 		if code := p.wait(); code != 1 {
 			t.Errorf("%s ends with %d, want 1", what, code)
 		}

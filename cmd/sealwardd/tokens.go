@@ -56,7 +56,7 @@ func (d *daemon) closeTokens() {
 // tokenConfig turns a token of the configuration into what its worker needs.
 func (d *daemon) tokenConfig(t config.Token) (backends.Config, error) {
 	c := backends.Config{
-		Name: t.Name, Address: t.Worker, Timeout: t.Timeout, TouchTimeout: t.TouchTimeout, Log: d.log,
+		Name: t.Name, Driver: t.Kind(), Address: t.Worker, Timeout: t.Timeout, TouchTimeout: t.TouchTimeout, Log: d.log,
 		PINMark: d.pinMark(t.Name),
 	}
 	if t.Worker == "" {
@@ -73,15 +73,15 @@ func (d *daemon) tokenConfig(t config.Token) (backends.Config, error) {
 	var settings any
 	switch {
 	case t.PKCS11 != nil:
-		c.Driver, c.AtOnce = "pkcs11", t.PKCS11.Sessions
+		c.AtOnce = t.PKCS11.Sessions
 		settings, err = pkcs11Settings(*t.PKCS11)
 		c.Confinement.Read = append(c.Confinement.Read, filepath.Dir(t.PKCS11.Module))
 	case t.TPM != nil:
-		c.Driver, c.AtOnce = "tpm", 4 // one signs, the next ones are there when it is done
+		c.AtOnce = 4 // one signs, the next ones are there when it is done
 		settings, err = tpmSettings(*t.TPM)
 		c.Confinement.Devices = []string{t.TPM.Device}
 	case t.PIV != nil:
-		c.Driver, c.AtOnce = "piv", 4
+		c.AtOnce = 4
 		settings, err = pivSettings(*t.PIV)
 	}
 	if err != nil {
