@@ -102,7 +102,7 @@ func (l LimitUse) Exceeded() bool {
 type Policy interface {
 	// Version is the digest of the policy bundle.
 	Version() [32]byte
-	// Book is what the policy's files say about assets and names.
+	// Book is what the policy's files say about assets and names. It is not changed.
 	Book() Book
 	// Windows lists the windows over which it limits.
 	Windows() []time.Duration

@@ -302,6 +302,9 @@ func (e *Engine) propose(policy Policy, c Caller, r Request) (Proposal, ManagedK
 	if !slices.Contains(key.Info.Kinds, r.Kind) {
 		return none(invalid("key %q does not sign kind %q; it signs %q", r.Key, clip(string(r.Kind)), key.Info.Kinds))
 	}
+	if err := Crossing(r.Kind, r.Payload, e.c.Decoders); err != nil {
+		return none(err)
+	}
 	decoder := e.c.Decoders[r.Kind]
 	intent, err := decoder.Decode(r.Payload, key.Info, policy.Book())
 	if err != nil {

@@ -33,14 +33,22 @@ type Intent struct {
 // Class says what sort of thing an effect is. The set is closed.
 type Class string
 
-// The classes of effects.
+// The classes of effects, the worst first.
 const (
-	ClassTransfer    Class = "transfer"     // value moves to the counterparty
-	ClassAllowance   Class = "allowance"    // the counterparty may take up to the quantity; zero revokes
-	ClassCreate      Class = "create"       // a contract is created
-	ClassUnknownCall Class = "unknown_call" // a contract is called and we cannot say what it does
-	ClassMessage     Class = "message"      // a text is attested
-	ClassOpaque      Class = "opaque"       // a prehash of we do not know what
+	ClassOpaque         Class = "opaque"          // a prehash of we do not know what
+	ClassUnknownCall    Class = "unknown_call"    // a contract is called and we cannot say what it does
+	ClassUnknownMessage Class = "unknown_message" // structured data is attested and we cannot say what that does
+	ClassDelegateCall   Class = "delegatecall"    // code of the counterparty runs as the actor, and may do all that the actor can
+	ClassDelegation     Class = "delegation"      // the actor's account runs the counterparty's code from then on; the zero address ends that
+	ClassCreate         Class = "create"          // a contract is created
+	ClassControl        Class = "control"         // who or what controls the actor's account changes
+	ClassOperator       Class = "operator"        // the counterparty may take all of a kind, now and later; exactly zero revokes
+	ClassAllowance      Class = "allowance"       // the counterparty may take up to the quantity; exactly zero revokes
+	ClassTransfer       Class = "transfer"        // value moves to the counterparty
+	ClassExchange       Class = "exchange"        // the counterparty gives one asset for the quantity of another
+	ClassInvalidate     Class = "invalidate"      // permissions that were signed before become void
+	ClassLogin          Class = "login"           // the actor signs in to a service
+	ClassMessage        Class = "message"         // a text is attested
 )
 
 // The classes of administrative acts. They move no value, and what they change
@@ -68,12 +76,26 @@ const (
 	AttributeReason               = "reason"
 )
 
-// Classes lists every class, for documentation and for checking a policy.
+// Classes lists every class, for documentation and for checking a policy. Those of
+// payloads stand first, the worst before the rest.
 func Classes() []Class {
 	return []Class{
-		ClassTransfer, ClassAllowance, ClassCreate, ClassUnknownCall, ClassMessage, ClassOpaque,
+		ClassOpaque, ClassUnknownCall, ClassUnknownMessage, ClassDelegateCall, ClassDelegation, ClassCreate, ClassControl,
+		ClassOperator, ClassAllowance, ClassTransfer, ClassExchange, ClassInvalidate, ClassLogin, ClassMessage,
 		ClassKeyCreate, ClassKeyImport, ClassKeyAttest, ClassKeyDisable, ClassKeyEnable, ClassKeyRotate, ClassKeyDuplicate,
 	}
+}
+
+// Class is that of the worst effect: a batch is as bad as the worst call in it. A class
+// that is not known is worse than all that are; an intent without effects has none.
+func (in Intent) Class() Class {
+	worst, rank := Class(""), len(Classes())
+	for _, e := range in.Effects {
+		if r := slices.Index(Classes(), e.Class); r < rank {
+			worst, rank = e.Class, r
+		}
+	}
+	return worst
 }
 
 // Effect is one thing that would happen.
@@ -194,18 +216,20 @@ type Digest struct {
 	Value [32]byte
 }
 
-// Asset is a thing of value as the owner's policy names it.
-type Asset struct {
-	ID       string // CAIP-19
-	Name     string // the owner's name for it, e.g. "usdc"
-	Decimals int
+// ClearSigning is what a descriptor that the owner pinned calls the parts of a payload
+// (ERC-7730): labels for people, beside the intent and never in place of it. No
+// decision depends on it and no record holds it.
+type ClearSigning struct {
+	Descriptor         string // the file that it comes from
+	Owner              string // who stands behind the contract, as the descriptor says
+	Intent             string // what the call or message is for
+	InterpolatedIntent string // the same with values in it; empty where there is none
+	Fields             []Labelled
 }
 
-// Book is what the owner's files say about the world. Decoders take names and
-// the meaning of contracts from it and from nowhere else.
-type Book struct {
-	Assets map[string]Asset // by CAIP-19 id, addresses checksummed
-}
+// Labelled is a value under the label that a descriptor gives it. Either may be hostile
+// text: render them with package ipc/console.
+type Labelled struct{ Label, Value string }
 
 // Decoder turns a payload of one kind into an intent. It is pure, and strict by
 // re-encoding: what it accepts is, byte for byte, what its intent says.
@@ -215,6 +239,11 @@ type Decoder interface {
 	// Decode returns the intent of a payload for a key, or an [*Error] with code
 	// [CodeInvalid] that says what is wrong and where.
 	Decode(payload []byte, key KeyInfo, book Book) (Intent, error)
+	// Recognises reports whether a payload, given as another kind, is one of this kind:
+	// a message that is a transaction. What is recognised is refused, so it is better
+	// to recognise too much than too little. Nothing is ever taken for what it is not
+	// said to be.
+	Recognises(payload []byte) bool
 	// Assemble puts the signatures of the intent's messages, in their order,
 	// into the finished artefact, such as a raw signed transaction. It returns
 	// nil where the signature alone is the artefact.

@@ -14,9 +14,11 @@ type Kind string
 
 // The kinds that Sealward decodes.
 const (
-	KindEVMTransaction Kind = "evm.transaction"
-	KindEVMMessage     Kind = "evm.message"
-	KindDigest         Kind = "digest"
+	KindEVMTransaction   Kind = "evm.transaction"
+	KindEVMTypedData     Kind = "evm.typed_data"
+	KindEVMAuthorization Kind = "evm.authorization"
+	KindEVMMessage       Kind = "evm.message"
+	KindDigest           Kind = "digest"
 	// KindAdmin is an administrative request: it goes the same way as any other, and
 	// ends at the record and an act instead of a signature.
 	KindAdmin Kind = "sealward.admin"

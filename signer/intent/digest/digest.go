@@ -73,6 +73,10 @@ func meaning(payload []byte) (signer.Intent, []byte, error) {
 	return in, sum, nil
 }
 
+// Recognises implements [signer.Decoder]: any 32 bytes can be a digest, so none is
+// taken for one.
+func (Decoder) Recognises([]byte) bool { return false }
+
 // Assemble implements [signer.Decoder]: the signature is the artefact.
 func (Decoder) Assemble([]byte, signer.KeyInfo, [][]byte) ([]byte, error) { return nil, nil }
 
