@@ -37,28 +37,28 @@ package evm
 
 // Codes of warnings. They are stable; policy may name them.
 const (
-	WarnUnlimitedAllowance  = "evm_unlimited_allowance"       // danger: the spender may take everything, for ever
-	WarnOperator            = "evm_operator"                  // danger: the operator may take all items, now and later
-	WarnUnknownCall         = "evm_unknown_call"              // danger: a contract does we do not know what
-	WarnUnknownTypedData    = "evm_unknown_typed_data"        // danger: typed data whose meaning is not known
-	WarnUnknownContract     = "evm_unknown_contract"          // danger: read as what it looks like, for a contract that is not known
-	WarnUnknownToken        = "evm_unknown_token"             // warn: a token that no list of the owner's has
-	WarnDelegateCall        = "evm_delegatecall"              // danger: foreign code runs as the account
-	WarnDelegation          = "evm_delegation"                // danger: the account is handed over to code (EIP-7702)
-	WarnControl             = "evm_account_control"           // danger: who controls the account changes
-	WarnEveryChain          = "evm_every_chain"               // danger: it holds on every chain
-	WarnNeverExpires        = "evm_never_expires"             // warn: a signed permission without an end in this age
-	WarnGasRefund           = "evm_gas_refund"                // warn: a Safe pays for its gas, to whom the payload says
-	WarnPaymaster           = "evm_paymaster"                 // warn: code of a third party decides on and pays for the operation
-	WarnOtherChain          = "evm_authorization_other_chain" // warn: an authorisation beside a transaction of another chain
-	WarnResembles           = "evm_resembles_known"           // danger: an address that looks like one the owner knows, and is not
-	WarnZeroAddress         = "evm_zero_address"              // danger: what is sent there is lost
-	WarnTokenContract       = "evm_to_token_contract"         // danger: what is sent there is most likely lost
-	WarnValueWithTokenCall  = "evm_value_with_token_call"     // warn: the coin sent along is most likely lost
-	WarnContractCreation    = "evm_contract_creation"         // warn: code that we cannot read is run and installed
-	WarnGasAboveCap         = "evm_gas_above_cap"             // warn: above the cap of EIP-7825, 2^24
-	WarnLoginMismatch       = "evm_login_mismatch"            // danger: a sign-in for another account than the key's
-	WarnLooksLikeHash       = "evm_message_looks_like_hash"   // warn: it may stand for anything
-	WarnHiddenCharacters    = "evm_message_hidden_characters" // warn: it may not read as it looks
-	WarnMixedScripts        = "evm_message_mixed_scripts"     // warn: letters of several alphabets in one word: it may not read as it looks
+	WarnUnlimitedAllowance = "evm_unlimited_allowance"       // danger: the spender may take everything, for ever
+	WarnOperator           = "evm_operator"                  // danger: the operator may take all items, now and later
+	WarnUnknownCall        = "evm_unknown_call"              // danger: a contract does we do not know what
+	WarnUnknownTypedData   = "evm_unknown_typed_data"        // danger: typed data whose meaning is not known
+	WarnUnknownContract    = "evm_unknown_contract"          // danger: read as what it looks like, for a contract that is not known
+	WarnUnknownToken       = "evm_unknown_token"             // warn: a token that no list of the owner's has
+	WarnDelegateCall       = "evm_delegatecall"              // danger: foreign code runs as the account
+	WarnDelegation         = "evm_delegation"                // danger: the account is handed over to code (EIP-7702)
+	WarnControl            = "evm_account_control"           // danger: who controls the account changes
+	WarnEveryChain         = "evm_every_chain"               // danger: it holds on every chain
+	WarnNeverExpires       = "evm_never_expires"             // warn: a signed permission without an end in this age
+	WarnGasRefund          = "evm_gas_refund"                // warn: a Safe pays for its gas, to whom the payload says
+	WarnPaymaster          = "evm_paymaster"                 // warn: code of a third party decides on and pays for the operation
+	WarnOtherChain         = "evm_authorization_other_chain" // warn: an authorisation beside a transaction of another chain
+	WarnResembles          = "evm_resembles_known"           // danger: an address that looks like one the owner knows, and is not
+	WarnZeroAddress        = "evm_zero_address"              // danger: what is sent there is lost
+	WarnTokenContract      = "evm_to_token_contract"         // danger: what is sent there is most likely lost
+	WarnValueWithTokenCall = "evm_value_with_token_call"     // warn: the coin sent along is most likely lost
+	WarnContractCreation   = "evm_contract_creation"         // warn: code that we cannot read is run and installed
+	WarnGasAboveCap        = "evm_gas_above_cap"             // warn: above the cap of EIP-7825, 2^24
+	WarnLoginMismatch      = "evm_login_mismatch"            // danger: a sign-in for another account than the key's
+	WarnLooksLikeHash      = "evm_message_looks_like_hash"   // warn: it may stand for anything
+	WarnHiddenCharacters   = "evm_message_hidden_characters" // warn: it may not read as it looks
+	WarnMixedScripts       = "evm_message_mixed_scripts"     // warn: letters of several alphabets in one word: it may not read as it looks
 )
