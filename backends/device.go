@@ -17,7 +17,6 @@ type Device struct {
 	name  string
 	most  int64         // in the queue and at work
 	turns chan struct{} // holds an element for each turn that is taken
-	alone chan struct{} // held by the one that is gathering all turns
 	done  chan struct{} // closed by Close
 	close sync.Once
 
@@ -33,7 +32,7 @@ func NewDevice(name string, turns, queue int) (*Device, error) {
 	}
 	return &Device{
 		name: name, most: int64(turns) + int64(queue),
-		turns: make(chan struct{}, turns), alone: make(chan struct{}, 1), done: make(chan struct{}),
+		turns: make(chan struct{}, turns), done: make(chan struct{}),
 	}, nil
 }
 
@@ -46,21 +45,10 @@ func (d *Device) Do(ctx context.Context, f func() error) error {
 	if n := d.asking.Add(1); n > d.most {
 		return Unavailable(fmt.Errorf("queue of %s is full", d.name), "device %q has %d requests waiting, which is the most; ask again later", d.name, n-1-int64(cap(d.turns)))
 	}
-	if err := d.take(ctx, d.turns); err != nil {
+	if err := d.take(ctx); err != nil {
 		return err
 	}
 	defer func() { <-d.turns }()
-	return f()
-}
-
-// Exclusively waits until nothing else is done with the device and calls f. It
-// must not be called from within Do.
-func (d *Device) Exclusively(ctx context.Context, f func() error) error {
-	release, err := d.gather(ctx)
-	defer release()
-	if err != nil {
-		return err
-	}
 	return f()
 }
 
@@ -82,39 +70,17 @@ func (d *Device) Close(ctx context.Context) error {
 	return nil
 }
 
-// gather takes every turn. Only one can gather at a time, or two would each hold
-// some and wait for ever. release is never nil.
-func (d *Device) gather(ctx context.Context) (release func(), err error) {
-	if err := d.take(ctx, d.alone); err != nil {
-		return func() {}, err
-	}
-	taken := 0
-	release = func() {
-		for range taken {
-			<-d.turns
-		}
-		<-d.alone
-	}
-	for range cap(d.turns) {
-		if err := d.take(ctx, d.turns); err != nil {
-			return release, err
-		}
-		taken++
-	}
-	return release, nil
-}
-
-// take puts an element into turns, or refuses.
-func (d *Device) take(ctx context.Context, turns chan struct{}) error {
+// take takes a turn, or refuses.
+func (d *Device) take(ctx context.Context) error {
 	// When several cases are ready, select takes any of them; what refuses goes first.
 	if err := d.refused(ctx); err != nil {
 		return err
 	}
 	select {
-	case turns <- struct{}{}:
+	case d.turns <- struct{}{}:
 		select {
 		case <-d.done: // Close may be through already, and must stay the last
-			<-turns
+			<-d.turns
 			return d.refused(ctx)
 		default:
 			return nil

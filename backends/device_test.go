@@ -123,53 +123,6 @@ func TestDoRefusesWhenTheQueueIsFull(t *testing.T) {
 	})
 }
 
-func TestExclusivelyRunsAlone(t *testing.T) {
-	d := newDevice(t, 4, 100)
-	var shared, alone atomic.Int64
-	var wg sync.WaitGroup
-	for range 20 {
-		wg.Go(func() {
-			_ = d.Do(t.Context(), func() error {
-				shared.Add(1)
-				if alone.Load() != 0 {
-					t.Error("Do ran beside Exclusively")
-				}
-				time.Sleep(time.Millisecond)
-				shared.Add(-1)
-				return nil
-			})
-		})
-		wg.Go(func() {
-			err := d.Exclusively(t.Context(), func() error {
-				if alone.Add(1) != 1 || shared.Load() != 0 {
-					t.Error("Exclusively did not run alone")
-				}
-				time.Sleep(time.Millisecond)
-				alone.Add(-1)
-				return nil
-			})
-			if err != nil {
-				t.Errorf("Exclusively: %v", err)
-			}
-		})
-	}
-	wg.Wait()
-}
-
-func TestExclusivelyGivesItsTurnsBackWhenItGivesUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		d := newDevice(t, 3, 0)
-		release := hold(t, d)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		wantUnavailable(t, d.Exclusively(ctx, func() error { t.Error("it ran"); return nil }), "busy")
-		release()
-		if err := d.Exclusively(t.Context(), func() error { return nil }); err != nil {
-			t.Errorf("Exclusively afterwards: %v", err)
-		}
-	})
-}
-
 func TestCloseWaitsForWorkAndRefusesMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDevice(t, 2, 10)
@@ -180,7 +133,6 @@ func TestCloseWaitsForWorkAndRefusesMore(t *testing.T) {
 			t.Errorf("Close while a call runs = %v; want the deadline", err)
 		}
 		wantUnavailable(t, d.Do(t.Context(), func() error { return nil }), "closed")
-		wantUnavailable(t, d.Exclusively(t.Context(), func() error { return nil }), "closed")
 		release()
 		for range 2 {
 			if err := d.Close(t.Context()); err != nil {

@@ -10,9 +10,9 @@ import (
 // those before it.
 func TestARefusalIsRememberedThoughTheMarksWereForgottenUnderTheTry(t *testing.T) {
 	t.Parallel()
-	m := &pinMarks{path: filepath.Join(t.TempDir(), "mark"), now: time.Now}
+	m := newPINMarks(filepath.Join(t.TempDir(), "mark"), time.Now)
 	pin, salt := []byte("314159"), newSalt()
-	if err := m.begin(3, false); err != nil {
+	if err := m.begin(3, false, nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := m.forget(); err != nil {
@@ -21,7 +21,7 @@ func TestARefusalIsRememberedThoughTheMarksWereForgottenUnderTheTry(t *testing.T
 	if err := m.end(wireTry{verdictRefused, 2, salt, pinDigest(salt, pin)}, false); err != nil {
 		t.Errorf("the end of the try: %v", err)
 	}
-	if err := m.mayTry(pin, 2); err == nil {
+	if _, err := m.mayTry(pin, 2); err == nil {
 		t.Error("the refused PIN may be sent again")
 	}
 }

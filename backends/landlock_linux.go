@@ -59,7 +59,7 @@ var everyone = []grant{
 
 // LandlockABI is the version of Landlock that this kernel has, 0 when it has none or
 // it is switched off. A worker is confined by it wherever it is there; where it is
-// not, people should be told (see [Confinement]).
+// not, the daemon's status says what that means (see [Confinement]).
 func LandlockABI() int {
 	v, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
 	if errno != 0 {

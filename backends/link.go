@@ -254,7 +254,7 @@ func (l *link) takeTry(f frame) error {
 	}
 	var (
 		reply frameKind
-		serve func() error
+		serve func() (refusal, err error)
 	)
 	if f.kind == kindTrying {
 		if len(f.body) != 4 {
@@ -264,7 +264,7 @@ func (l *link) takeTry(f frame) error {
 		if err := l.pins.announce(left); err != nil {
 			return err
 		}
-		reply, serve = kindMayTry, func() error { return l.pins.begin(left) }
+		reply, serve = kindMayTry, func() (error, error) { return l.pins.begin(left) }
 	} else {
 		var t wireTry
 		if err := fromJSON(f.body, &t); err != nil {
@@ -273,12 +273,17 @@ func (l *link) takeTry(f frame) error {
 		if err := l.pins.conclude(t); err != nil {
 			return err
 		}
-		reply, serve = kindNoted, func() error { l.pins.end(t); return nil }
+		reply, serve = kindNoted, func() (error, error) { l.pins.end(t); return nil, nil }
 	}
 	l.reads.Go(func() {
 		var text []byte
-		if err := serve(); err != nil {
-			text = []byte(err.Error())
+		refusal, err := serve()
+		if err != nil {
+			l.end(err)
+			return
+		}
+		if refusal != nil {
+			text = []byte(refusal.Error())
 		}
 		if err := l.out.send(reply, 0, text); err != nil {
 			l.end(fmt.Errorf("write to it: %w", err))

@@ -15,10 +15,12 @@ type pinDesk struct {
 	marks *pinMarks
 	log   *slog.Logger
 
-	mu     sync.Mutex
-	source pinSource // of the PIN that the worker has; owned by mu
-	spent  bool      // the device has refused that PIN; owned by mu
-	step   tryStep   // owned by mu
+	mu      sync.Mutex
+	source  pinSource   // of the PIN that the worker has; owned by mu
+	spent   bool        // the device has refused that PIN; owned by mu
+	other   *refusedPIN // what was refused before, and is not that PIN; owned by mu
+	step    tryStep     // owned by mu
+	release func()      // lets other processes try again; nil while no try is under way; owned by mu
 }
 
 // pinSource is where a worker's PIN came from. The zero value is nowhere.
@@ -41,10 +43,10 @@ const (
 )
 
 // use says that the worker is about to get a PIN.
-func (d *pinDesk) use(source pinSource) {
+func (d *pinDesk) use(source pinSource, other *refusedPIN) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.source, d.spent = source, false
+	d.source, d.spent, d.other = source, false, other
 }
 
 // announce checks that a try may be asked for now. Its error ends the worker.
@@ -58,26 +60,43 @@ func (d *pinDesk) announce(left int) error {
 	return nil
 }
 
-// begin makes the mark, or says why the PIN may not be sent.
-func (d *pinDesk) begin(left int) error {
+// begin makes the mark, or says why the PIN may not be sent. Its error ends the
+// worker: there is nothing to say of the PIN while another process tries it, and how
+// many tries are left will have to be asked anew.
+func (d *pinDesk) begin(left int) (refusal, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.step = tryNone
 	switch {
 	case d.source == pinNone:
-		return errors.New("no PIN was given to this worker")
+		return errors.New("no PIN was given to this worker"), nil
 	case d.spent:
-		return errors.New("the device has refused this PIN, and it is not sent again")
+		return errors.New("the device has refused this PIN, and it is not sent again"), nil
 	case left == 0:
-		return errors.New("the device takes no PIN any more: it is blocked")
+		return errors.New("the device takes no PIN any more: it is blocked"), nil
 	case left == 1 && d.source != pinTyped:
-		return errors.New("one more wrong PIN would block the device, so none is sent that nobody typed just now")
+		return errors.New("one more wrong PIN would block the device, so none is sent that nobody typed just now"), nil
 	}
-	if err := d.marks.begin(left, d.source == pinTyped); err != nil {
-		return err
+	release, err := d.marks.lock.hold(nil, 0)
+	if err != nil {
+		return nil, err
 	}
-	d.step = tryGoing
-	return nil
+	if err := d.marks.begin(left, d.source == pinTyped, d.other); err != nil {
+		release()
+		return err, nil
+	}
+	d.step, d.release = tryGoing, release
+	return nil, nil
+}
+
+// leave says that the worker has ended, and a try with it.
+func (d *pinDesk) leave() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.release != nil {
+		d.release()
+		d.release = nil
+	}
 }
 
 // conclude checks what a worker says of a try. Its error ends the worker, and the
@@ -111,4 +130,6 @@ func (d *pinDesk) end(t wireTry) {
 		d.log.Error("what became of a PIN cannot be recorded; it will not be tried by itself again", "error", err)
 	}
 	d.step = tryNone
+	d.release()
+	d.release = nil
 }

@@ -1,6 +1,7 @@
 package backends
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -12,6 +13,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // pinMarks remembers, across crashes of worker, daemon and machine, what became of
@@ -20,8 +23,16 @@ import (
 type pinMarks struct {
 	path string
 	now  func() time.Time
+	lock tryLock    // held for each try, so that marks of other processes are of tries that have ended
 	mu   sync.Mutex // owns the file
 }
+
+func newPINMarks(path string, now func() time.Time) *pinMarks {
+	return &pinMarks{path: path, now: now, lock: tryLock{path: lockOf(path)}}
+}
+
+// lockOf is the file beside a mark by which processes keep out of each other's tries.
+func lockOf(mark string) string { return mark + ".lock" }
 
 // pinMark is what the file holds. There is none where nothing has to be remembered.
 type pinMark struct {
@@ -79,18 +90,19 @@ func newSalt() []byte {
 	return salt
 }
 
-// mayTry says why a credential is not tried, if so.
-func (m *pinMarks) mayTry(pin []byte, left int) error {
+// mayTry says why a credential is not tried, if so, and else which refusal is known to
+// be of another one.
+func (m *pinMarks) mayTry(pin []byte, left int) (other *refusedPIN, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	mark, err := m.load()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if r := mark.Refused; r != nil && subtle.ConstantTimeCompare(r.Digest, pinDigest(r.Salt, pin)) == 1 {
-		return fmt.Errorf("the PIN in its credential was refused at %s, and is not sent again", r.At.UTC().Format(time.RFC3339))
+		return nil, fmt.Errorf("the PIN in its credential was refused at %s, and is not sent again", r.At.UTC().Format(time.RFC3339))
 	}
-	return mark.settled(left)
+	return mark.Refused, mark.settled(left)
 }
 
 func (t *triedPIN) settled(left int) error {
@@ -109,9 +121,55 @@ func (t *triedPIN) settled(left int) error {
 	return nil
 }
 
+// PINDoubt reads a mark ([Config.PINMark]) and says why its token's PIN would not be
+// tried now; nothing where it would be, or where a try is under way. The device is not
+// asked, which may know better of a try that was cut short.
+func PINDoubt(path string) (doubt string, err error) {
+	if doubt, err = markedDoubt(path); doubt == "" || err != nil {
+		return "", err
+	}
+	f, err := os.Open(lockOf(path))
+	if errors.Is(err, fs.ErrNotExist) {
+		return doubt, nil
+	} else if err != nil {
+		return "", err
+	}
+	defer f.Close() // and the lock with it
+	if err := flock(f, unix.LOCK_SH); errors.Is(err, errOthersTry) {
+		return "", nil // what the mark says is not settled yet
+	} else if err != nil {
+		return "", err
+	}
+	return markedDoubt(path) // a try may have ended since
+}
+
+func markedDoubt(path string) (string, error) {
+	mark, err := (&pinMarks{path: path}).load()
+	if errors.Is(err, fs.ErrPermission) {
+		return "", err
+	}
+	switch {
+	case err != nil:
+		return err.Error(), nil
+	case mark.Refused != nil:
+		return fmt.Sprintf("the PIN in its credential was refused at %s, and is not sent again", mark.Refused.At.UTC().Format(time.RFC3339)), nil
+	}
+	const unknown = -1 // is how many tries are left
+	for _, tried := range []struct {
+		what string
+		try  *triedPIN
+	}{{"its PIN", mark.Trying}, {"a typed PIN", mark.Typed}} {
+		if tried.try.settled(unknown) != nil {
+			return fmt.Sprintf("a try of %s at %s was cut short or ended in an error, and may have been one of a wrong PIN", tried.what, tried.try.At.UTC().Format(time.RFC3339)), nil
+		}
+	}
+	return "", nil
+}
+
 // begin makes durable that a try is under way. One that a person decided on is made
-// whatever became of those before.
-func (m *pinMarks) begin(left int, typed bool) error {
+// whatever became of those before. other is the refusal that is known to be of another
+// PIN; there is a later one where another process has tried since.
+func (m *pinMarks) begin(left int, typed bool, other *refusedPIN) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	mark, err := m.load()
@@ -122,6 +180,9 @@ func (m *pinMarks) begin(left int, typed bool) error {
 	if typed {
 		mark.Typed = trying
 		return m.store(mark)
+	}
+	if r := mark.Refused; r != nil && (other == nil || !bytes.Equal(r.Digest, other.Digest)) {
+		return fmt.Errorf("a PIN that another process tried was refused at %s, and this may be the same one", r.At.UTC().Format(time.RFC3339))
 	}
 	if err := mark.settled(left); err != nil {
 		return err

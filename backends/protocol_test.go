@@ -55,7 +55,7 @@ func FuzzLink(f *testing.F) {
 	f.Fuzz(func(t *testing.T, say []byte) {
 		ours, theirs := net.Pipe()
 		c := &Config{Timeout: time.Minute, TouchTimeout: time.Minute}
-		marks := &pinMarks{path: filepath.Join(dir, "mark"), now: time.Now}
+		marks := newPINMarks(filepath.Join(dir, "mark"), time.Now)
 		l := newLink(ours, c, &pinDesk{marks: marks, log: slog.New(slog.DiscardHandler)})
 		ends := make(chan error, 2)
 		for range 2 {

@@ -64,13 +64,15 @@ func (t *Token) once(ctx context.Context) error {
 	}
 	desk := &pinDesk{marks: t.marks, log: t.c.Log}
 	l := newLink(p.conn, &t.c, desk)
-	err = t.open(ctx, l, desk, p)
+	err = t.open(ctx, l, p)
 	if err == nil {
 		err = t.serve(ctx, l, p)
 	}
 	l.end(err)
 	l.reads.Wait()
-	return t.farewell(l, p)
+	err = t.farewell(l, p)
+	desk.leave() // now that nothing can be sending a PIN any more
+	return err
 }
 
 // farewell ends what is left of a worker and puts together why it ended.
@@ -98,7 +100,7 @@ func (t *Token) farewell(l *link, p *process) error {
 
 // open has a new worker open its device and log in, and makes it the one that is
 // used.
-func (t *Token) open(ctx context.Context, l *link, desk *pinDesk, p *process) error {
+func (t *Token) open(ctx context.Context, l *link, p *process) error {
 	var w welcome
 	err := l.ask(kindOpen, hello{protocolVersion, t.c.Name, t.c.Driver, t.c.Settings, t.c.AtOnce}, &w)
 	if err != nil {
@@ -108,7 +110,7 @@ func (t *Token) open(ctx context.Context, l *link, desk *pinDesk, p *process) er
 		return fmt.Errorf("its worker speaks version %d of the protocol, and this is version %d; restart both", w.Version, protocolVersion)
 	}
 	t.saw(&w.State)
-	locked, err := t.login(l, desk, w.State)
+	locked, err := t.login(ctx, l, w.State)
 	if err != nil {
 		return err
 	}
@@ -131,7 +133,7 @@ func (t *Token) open(ctx context.Context, l *link, desk *pinDesk, p *process) er
 }
 
 // login passes on the credential, once. locked says why an operator has to come.
-func (t *Token) login(l *link, desk *pinDesk, s State) (locked, err error) {
+func (t *Token) login(ctx context.Context, l *link, s State) (locked, err error) {
 	switch {
 	case !s.NeedsPIN:
 		return nil, nil
@@ -145,10 +147,17 @@ func (t *Token) login(l *link, desk *pinDesk, s State) (locked, err error) {
 	if err != nil {
 		return fmt.Errorf("its credential cannot be read: %w", err), nil
 	}
-	if err := t.marks.mayTry(pin, s.TriesLeft); err != nil {
+	// Before the mark is looked at, so that it says what has become of every try.
+	release, err := t.marks.lock.hold(ctx.Done(), t.c.Timeout/2)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	other, err := t.marks.mayTry(pin, s.TriesLeft)
+	if err != nil {
 		return err, nil
 	}
-	desk.use(pinCredential)
+	l.pins.use(pinCredential, other)
 	_, err = l.call(kindLogin, nil, pin)
 	if pin, ok := errors.AsType[*PINError](err); ok {
 		return pin, nil

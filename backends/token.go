@@ -99,7 +99,7 @@ func Start(ctx context.Context, c Config) (*Token, error) {
 	}
 	life, cancel := context.WithCancel(context.Background())
 	t := &Token{
-		c: c, device: device, marks: &pinMarks{path: c.PINMark, now: c.Now}, cancel: cancel,
+		c: c, device: device, marks: newPINMarks(c.PINMark, c.Now), cancel: cancel,
 		first: make(chan struct{}), again: make(chan struct{}, 1), look: make(chan struct{}, 1), over: make(chan struct{}),
 		keys: map[string]*Key{},
 	}

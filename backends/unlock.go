@@ -80,10 +80,15 @@ func (t *Token) Unlock(ctx context.Context, sealed []byte) error {
 	if err := ctx.Err(); err != nil {
 		return Unavailable(err, "nobody waits any more for token %q to be unlocked", t.c.Name)
 	}
-	p.link.pins.use(pinTyped)
-	_, err := p.link.call(kindUnlock, nil, sealed)
+	release, err := t.marks.lock.hold(ctx.Done(), t.c.Timeout/2)
 	if err != nil {
-		p.link.pins.use(pinNone) // and none that the driver may still have
+		return Unavailable(err, "the PIN was not sent to token %q: %v; type it again", t.c.Name, err)
+	}
+	defer release()
+	p.link.pins.use(pinTyped, nil)
+	_, err = p.link.call(kindUnlock, nil, sealed)
+	if err != nil {
+		p.link.pins.use(pinNone, nil) // and none that the driver may still have
 	}
 	if pin, ok := errors.AsType[*PINError](err); ok {
 		_ = t.lock(p.link, pin)

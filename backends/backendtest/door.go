@@ -80,6 +80,8 @@ func (literal) Decode(payload []byte, _ signer.KeyInfo, _ signer.Book) (signer.I
 	}, nil
 }
 
+func (literal) Recognises([]byte) bool { return false }
+
 func (literal) Assemble([]byte, signer.KeyInfo, [][]byte) ([]byte, error) { return nil, nil }
 
 type allowAll struct{}

@@ -20,6 +20,7 @@ type device struct {
 	driver      string
 	settings    any
 	pin         string
+	environment []string
 	confinement backends.Confinement
 }
 
@@ -29,7 +30,10 @@ func (d device) config(t *testing.T) backends.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return backends.Config{Name: d.driver, Driver: d.driver, Settings: settings, Worker: []string{program}, Confinement: d.confinement}
+	return backends.Config{
+		Name: d.driver, Driver: d.driver, Settings: settings, Worker: []string{program},
+		Environment: d.environment, Confinement: d.confinement,
+	}
 }
 
 // generate makes keys, and returns their locators by the names in their specs.
@@ -55,6 +59,31 @@ func (d device) generate(t *testing.T, specs ...backends.KeySpec) map[string]str
 		made[s.Name] = k.Locator
 	}
 	return made
+}
+
+// making makes a key of one spec, for a test that will have it swapped.
+func (d device) making(spec backends.KeySpec) func(*testing.T) (locator string) {
+	return func(t *testing.T) string {
+		t.Helper()
+		return d.generate(t, spec)[spec.Name]
+	}
+}
+
+// swapped is the key that another takes the place of.
+func swapped(options map[string]string) backends.KeySpec {
+	return backends.KeySpec{Name: "swapped", Algorithm: signer.AlgorithmP256, Options: options}
+}
+
+// must makes a function of a fixture of one that may fail.
+func must(all ...func() error) func(*testing.T) {
+	return func(t *testing.T) {
+		t.Helper()
+		for _, f := range all {
+			if err := f(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 }
 
 // A TPM through the TPM driver, with the curves that it has, RSA, and those that are
@@ -119,11 +148,9 @@ func TestPIV(t *testing.T) {
 		Remove:  must(func() error { return reader.Remove(card) }),
 		Restore: must(func() error { return reader.Insert(card) }),
 		Kill:    must(reader.Kill), Restart: must(reader.Restart),
-		Stop:     must(func() error { return syscall.Kill(reader.PID(), syscall.SIGSTOP) }),
-		Continue: must(func() error { return syscall.Kill(reader.PID(), syscall.SIGCONT) }),
-		MakeSwapped: func(t *testing.T) string {
-			return d.generate(t, backends.KeySpec{Name: "swapped", Algorithm: signer.AlgorithmP256, Options: slot("94")})["swapped"]
-		},
+		Stop:        must(func() error { return syscall.Kill(reader.PID(), syscall.SIGSTOP) }),
+		Continue:    must(func() error { return syscall.Kill(reader.PID(), syscall.SIGCONT) }),
+		MakeSwapped: d.making(swapped(slot("94"))),
 		Swap: func(t *testing.T, _ string) {
 			if err := card.Swap(0x94, 0x95); err != nil {
 				t.Fatal(err)

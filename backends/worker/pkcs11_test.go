@@ -1,7 +1,6 @@
 package worker_test
 
 import (
-	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,121 +16,51 @@ import (
 	"github.com/sealward/sealward/signer"
 )
 
-// module is a PKCS#11 module with a token, as the tests here need it.
-type module struct {
-	path, uri, label, pin string
-	env                   []string
-	write                 []string // folders and files that the module writes to
-	network               bool
-}
-
-func (m module) config(t *testing.T) backends.Config {
-	t.Helper()
-	settings, err := json.Marshal(pkcs11.Settings{Module: m.path, URI: m.uri, Sessions: 4})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return backends.Config{
-		Name: "hsm", Driver: "pkcs11", Settings: settings, Worker: []string{program}, Environment: m.env,
-		Confinement: backends.Confinement{Read: []string{filepath.Dir(m.path)}, Write: m.write, Network: m.network},
+// ofModule is a PKCS#11 token behind a module, which needs variables and folders or
+// files to write to.
+func ofModule(path, uri, pin string, environment []string, write ...string) device {
+	return device{
+		driver: "pkcs11", settings: pkcs11.Settings{Module: path, URI: uri, Sessions: 4}, pin: pin, environment: environment,
+		confinement: backends.Confinement{Read: []string{filepath.Dir(path)}, Write: write},
 	}
 }
 
-// withToken calls f with a token that is open and logged in for as long.
-func (m module) withToken(t *testing.T, f func(*backends.Token)) {
-	t.Helper()
-	c := m.config(t)
-	c.PIN, c.PINMark = func() ([]byte, error) { return []byte(m.pin), nil }, filepath.Join(t.TempDir(), "mark")
-	token, err := backends.Start(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := token.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	if h := token.Health(); !h.Up {
-		t.Fatalf("health = %+v", h)
-	}
-	f(token)
-}
-
-// generate makes keys, and returns their locators by what they are.
-func (m module) generate(t *testing.T, specs ...backends.KeySpec) map[string]string {
-	t.Helper()
-	made := map[string]string{}
-	m.withToken(t, func(token *backends.Token) {
-		for _, s := range specs {
-			s.Name = string(s.Algorithm)
-			k, err := token.Generate(t.Context(), s)
-			if err != nil {
-				t.Fatal(err)
-			}
-			made[s.Name] = k.Locator
-		}
-	})
-	return made
-}
-
-var swappedKey = backends.KeySpec{Name: "swapped", Algorithm: signer.AlgorithmP256, Options: map[string]string{"id": "99"}}
-
-func (m module) makeSwapped(t *testing.T) (locator string) {
-	t.Helper()
-	m.withToken(t, func(token *backends.Token) {
-		k, err := token.Generate(t.Context(), swappedKey)
-		if err != nil {
-			t.Fatal(err)
-		}
-		locator = k.Locator
-	})
-	return locator
-}
-
-// swap removes the key with a foreign tool and makes another in its place.
-func (m module) swap(t *testing.T, _ string) {
-	t.Helper()
-	for _, kind := range []string{"privkey", "pubkey"} {
-		cmd := exec.Command("pkcs11-tool", "--module", m.path, "--token-label", m.label, "--login", "--pin", m.pin, "--delete-object", "--type", kind, "--id", "99")
-		cmd.Env = append(os.Environ(), m.env...)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("pkcs11-tool (is opensc installed? run `make deps`): %v: %s", err, out)
-		}
-	}
-	m.makeSwapped(t)
-}
-
-// must makes a function of a fixture of one that may fail.
-func must(all ...func() error) func(*testing.T) {
-	return func(t *testing.T) {
-		t.Helper()
-		for _, f := range all {
-			if err := f(); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-}
-
-func newSoftHSM(t *testing.T) (*sim.SoftHSMToken, module) {
+func newSoftHSM(t *testing.T) *sim.SoftHSMToken {
 	t.Helper()
 	token, err := sim.SoftHSM(t.TempDir(), "hot wallet", "271828")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return token, module{path: token.Module, uri: token.URI, label: token.Label, pin: token.PIN, env: []string{token.Env()}, write: []string{filepath.Dir(token.Conf)}}
+	return token
+}
+
+var swappedByID = swapped(map[string]string{"id": "99"})
+
+// swapping removes the key with a foreign tool and makes another in its place.
+func (d device) swapping(module, label string) func(*testing.T, string) {
+	return func(t *testing.T, _ string) {
+		t.Helper()
+		for _, kind := range []string{"privkey", "pubkey"} {
+			cmd := exec.Command("pkcs11-tool", "--module", module, "--token-label", label, "--login", "--pin", d.pin, "--delete-object", "--type", kind, "--id", "99")
+			cmd.Env = append(os.Environ(), d.environment...)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("pkcs11-tool (is opensc installed? run `make deps`): %v: %s", err, out)
+			}
+		}
+		d.making(swappedByID)(t)
+	}
 }
 
 // everyAlgorithm is a key for each, in the order in which they are made.
 var everyAlgorithm = []backends.KeySpec{
-	{Algorithm: signer.AlgorithmSecp256k1}, {Algorithm: signer.AlgorithmP256}, {Algorithm: signer.AlgorithmP384}, {Algorithm: signer.AlgorithmP521},
-	{Algorithm: signer.AlgorithmEd25519}, {Algorithm: signer.AlgorithmRSA, Bits: 2048},
+	{Name: "secp256k1", Algorithm: signer.AlgorithmSecp256k1}, {Name: "p256", Algorithm: signer.AlgorithmP256}, {Name: "p384", Algorithm: signer.AlgorithmP384},
+	{Name: "p521", Algorithm: signer.AlgorithmP521}, {Name: "ed25519", Algorithm: signer.AlgorithmEd25519}, {Name: "rsa", Algorithm: signer.AlgorithmRSA, Bits: 2048},
 }
 
 // SoftHSM behind the module that fails on demand. It has no process that could be
 // killed: what happens to the device, the module in front of it says.
 func TestSoftHSM(t *testing.T) {
-	token, m := newSoftHSM(t)
+	token := newSoftHSM(t)
 	faults, err := sim.NewFaults(filepath.Dir(token.Conf), token.Module)
 	if err != nil {
 		t.Fatal(err)
@@ -141,7 +70,7 @@ func TestSoftHSM(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	m.path, m.env = faults.Module, append(m.env, faults.Env...)
+	d := ofModule(faults.Module, token.URI, token.PIN, append(faults.Env, token.Env()), filepath.Dir(token.Conf))
 	fail := func(f sim.Function, code uint, times uint64) func() error {
 		return func() error { return faults.Fail(f, code, times) }
 	}
@@ -149,7 +78,7 @@ func TestSoftHSM(t *testing.T) {
 		return func() error { return faults.Do(f, d, always) }
 	}
 	backendtest.RunDevice(t, backendtest.Device{
-		Config: m.config, PIN: token.PIN, WrongPIN: "314159", Locators: m.generate(t, everyAlgorithm...),
+		Config: d.config, PIN: token.PIN, WrongPIN: "314159", Locators: d.generate(t, everyAlgorithm...),
 		Sent: func(t *testing.T) int {
 			n, err := faults.Calls(sim.Login)
 			if err != nil {
@@ -161,7 +90,7 @@ func TestSoftHSM(t *testing.T) {
 		Restore: must(fail(sim.Initialize, 0, 0), fail(sim.SignInit, 0, 0)),
 		Stop:    must(do(sim.Initialize, sim.Hang), do(sim.Sign, sim.Hang)), Continue: must(fail(sim.Initialize, 0, 0), fail(sim.Sign, 0, 0)),
 		Exhaust: must(fail(sim.OpenSession, raw.CKR_SESSION_COUNT, always)), Release: must(fail(sim.OpenSession, 0, 0)),
-		MakeSwapped: m.makeSwapped, Swap: m.swap,
+		MakeSwapped: d.making(swappedByID), Swap: d.swapping(faults.Module, token.Label),
 	})
 }
 
@@ -170,7 +99,7 @@ const always = 1 << 40
 // p11-kit's server in front of SoftHSM: the device is another process. It passes on
 // no Ed25519.
 func TestP11KitServer(t *testing.T) {
-	token, m := newSoftHSM(t)
+	token := newSoftHSM(t)
 	server, err := sim.NewServer(t.TempDir(), token)
 	if err != nil {
 		t.Fatal(err)
@@ -180,14 +109,14 @@ func TestP11KitServer(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	m.path, m.env, m.write = server.Module, []string{server.Env()}, []string{filepath.Dir(server.Socket())}
+	d := ofModule(server.Module, token.URI, token.PIN, []string{server.Env()}, filepath.Dir(server.Socket()))
 	keys := []backends.KeySpec{everyAlgorithm[0], everyAlgorithm[1], everyAlgorithm[5]}
 	backendtest.RunDevice(t, backendtest.Device{
-		Config: m.config, PIN: token.PIN, WrongPIN: "314159", Locators: m.generate(t, keys...),
+		Config: d.config, PIN: token.PIN, WrongPIN: "314159", Locators: d.generate(t, keys...),
 		Remove: must(server.Kill), Restore: must(server.Start),
 		Kill: must(server.Kill), Restart: must(server.Start),
 		Stop: must(server.Pause), Continue: must(server.Resume),
-		MakeSwapped: m.makeSwapped, Swap: m.swap,
+		MakeSwapped: d.making(swappedByID), Swap: d.swapping(server.Module, token.Label),
 	})
 }
 
@@ -203,13 +132,13 @@ func TestYKCS11(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	m := module{path: token.Module, uri: token.URI, label: token.Label, pin: token.PIN, env: token.Env, write: []string{filepath.Dir(token.Reader.Socket())}}
+	d := ofModule(token.Module, token.URI, token.PIN, token.Env, filepath.Dir(token.Reader.Socket()))
 	locators := map[string]string{}
 	for a, uri := range token.KeyURIs {
 		locators[string(a)] = uri
 	}
 	backendtest.RunDevice(t, backendtest.Device{
-		Config: m.config, PIN: token.PIN, WrongPIN: "314159", Locators: locators,
+		Config: d.config, PIN: token.PIN, WrongPIN: "314159", Locators: locators,
 		Left:    func(*testing.T) int { left, _ := token.Card.Tries(); return left },
 		Remove:  must(func() error { return token.Reader.Remove(token.Card) }),
 		Restore: must(func() error { return token.Reader.Insert(token.Card) }),
@@ -232,9 +161,9 @@ func TestTPM2PKCS11(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	m := module{path: token.Module, uri: token.URI, label: token.Label, pin: token.PIN, env: token.Env, write: []string{token.Store, filepath.Dir(token.TPM.Path())}}
+	d := ofModule(token.Module, token.URI, token.PIN, token.Env, token.Store, filepath.Dir(token.TPM.Path()))
 	backendtest.RunDevice(t, backendtest.Device{
-		Config: m.config, PIN: token.PIN, WrongPIN: "314159", Locators: map[string]string{"p256": token.KeyURI},
+		Config: d.config, PIN: token.PIN, WrongPIN: "314159", Locators: map[string]string{"p256": token.KeyURI},
 		NoCrashes: true,
 		Kill:      must(token.TPM.Kill), Restart: must(token.TPM.Start),
 	})

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -202,53 +201,16 @@ func (d *doctor) name() string {
 	return d.account.Username
 }
 
-// pinMark is what the daemon keeps beside its journal while it is in doubt about a
-// PIN (docs/formats.md).
-type pinMark struct {
-	Version int       `json:"version"`
-	Refused *markedAt `json:"refused"`
-	Trying  *pinTry   `json:"trying"`
-	Typed   *pinTry   `json:"typed"`
-}
-
-type markedAt struct {
-	At time.Time `json:"at"`
-}
-
-type pinTry struct {
-	At       time.Time `json:"at"`
-	Cut      bool      `json:"cut"`
-	Failures int       `json:"failures"`
-}
-
-// inDoubt reports whether a try may have been one of a wrong PIN. Three in a row that
-// ended in another error are taken for that.
-func (t *pinTry) inDoubt() bool { return t != nil && (t.Cut || t.Failures >= 3) }
-
 // mark reads what became of the PIN that was tried last. The daemon says it too, if
 // it runs.
 func (d *doctor) mark(t config.Token) {
 	check, path := "PIN of "+t.Name, filepath.Join(filepath.Dir(d.cfg.Journal.Path), "pin-"+t.Name+".json")
-	data, err := os.ReadFile(path)
+	doubt, err := backends.PINDoubt(path)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return // no PIN is in doubt
 	case err != nil:
 		d.warn(check, "sudo sealward doctor", "%v", err)
-		return
-	}
-	again := fmt.Sprintf("sealward unlock --credential %s  # once its PIN was set right where it is kept\nsealward unlock %s  # or type it", t.Name, t.Name)
-	var m pinMark
-	err = json.Unmarshal(data, &m)
-	switch {
-	case err != nil || m.Version != 1:
-		d.fail(check, again, "%s cannot be read, so no PIN is tried: version %d, %v", path, m.Version, err)
-	case m.Refused != nil:
-		d.fail(check, again, "the PIN in its credential was refused at %s, and is not sent again", m.Refused.At.UTC().Format(time.RFC3339))
-	case m.Trying.inDoubt():
-		d.fail(check, again, "a try of its PIN at %s was cut short, and may have been one of a wrong PIN", m.Trying.At.UTC().Format(time.RFC3339))
-	case m.Typed.inDoubt():
-		d.fail(check, again, "a try of a typed PIN at %s was cut short, and may have been one of a wrong PIN", m.Typed.At.UTC().Format(time.RFC3339))
+	case doubt != "":
+		d.fail(check, fmt.Sprintf("sealward unlock --credential %s  # once its PIN was set right where it is kept\nsealward unlock %s  # or type it", t.Name, t.Name), "%s", doubt)
 	}
 }
 

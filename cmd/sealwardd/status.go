@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/sealward/sealward/backends"
 	"github.com/sealward/sealward/cmd/version"
 	"github.com/sealward/sealward/ipc"
 	"github.com/sealward/sealward/ipc/api"
@@ -32,6 +33,9 @@ func (d *daemon) notices() (out []string) {
 	if err := ipc.UnitsProvable(); err != nil {
 		out = append(out, fmt.Sprintf("callers cannot be told apart by their unit here, so selectors \"unit:\" never match: %v", err))
 	}
+	if n := unconfined(backends.LandlockABI()); n != "" {
+		out = append(out, n)
+	}
 	out = append(out, "only checkpoints kept elsewhere can reveal that the journal was put back to an earlier state, or rewritten after the latest of them")
 	out = append(out, strangers(d.policyNow())...)
 	if d.begun {
@@ -43,6 +47,15 @@ func (d *daemon) notices() (out []string) {
 		}
 	}
 	return out
+}
+
+// unconfined says what a kernel's version of Landlock, 0 where it has none, does not
+// keep from workers.
+func unconfined(abi int) string {
+	if abi > 0 {
+		return ""
+	}
+	return "this kernel has no Landlock, or it is switched off: the process that drives a device can read and write every file that the daemon's account can, the PINs of other tokens and the journal among them; a kernel with \"landlock\" in /sys/kernel/security/lsm confines it"
 }
 
 // strangers are names in the policy that no account has: a rule for a misspelt one
