@@ -1,0 +1,50 @@
+package typeddata
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/sealward/sealward/signer"
+)
+
+// place is where in the document something stands. It is written out only for an
+// error, or for who walks the leaves.
+type place struct {
+	up        *place // nil at the top
+	isElement bool   // a member otherwise
+	name      string // of a member
+	index     int    // of an element
+}
+
+func root(name string) *place { return &place{name: name} }
+
+func (p *place) member(name string) *place { return &place{up: p, name: name} }
+
+func (p *place) element(index int) *place { return &place{up: p, isElement: true, index: index} }
+
+func (p *place) String() string {
+	switch {
+	case p.up == nil:
+		return p.name
+	case p.isElement:
+		return p.up.String() + "[" + strconv.Itoa(p.index) + "]"
+	case !isIdentifier(p.name):
+		return p.up.String() + "[" + quote(p.name) + "]"
+	default:
+		return p.up.String() + "." + p.name
+	}
+}
+
+func (p *place) errorf(format string, args ...any) error {
+	return signer.Invalid("typed data: %s: %s", p, fmt.Sprintf(format, args...))
+}
+
+// quote makes text safe to print and bounds it; what is invisible is escaped.
+func quote(s string) string {
+	const most = 100
+	if len(s) <= most {
+		return strconv.QuoteToASCII(s)
+	}
+	return strconv.QuoteToASCII(strings.ToValidUTF8(s[:most], "")) + "... (" + strconv.Itoa(len(s)) + " bytes)"
+}
