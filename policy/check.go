@@ -30,6 +30,7 @@ type literalChecks map[string]func(literal string) error
 func newLiteralChecks(e Env, as assets) literalChecks {
 	checks := literalChecks{
 		"kind":                         oneOf("kind", kinds()),
+		"intent.class":                 oneOf("class", classes()),
 		"key.name":                     oneOf("key", keyNames(e)),
 		"key.protection":               oneOf("protection", protections()),
 		"key.algorithm":                oneOf("algorithm", algorithms()),

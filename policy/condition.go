@@ -32,6 +32,7 @@ var variables = map[string]*types.Type{
 	"outflow":         types.NewListType(quantityType),
 	"warnings":        types.NewListType(warningType),
 	"fee":             quantityType,
+	"intent.class":    types.StringType,
 	"intent.complete": types.BoolType,
 	"kind":            types.StringType,
 	"key.name":        types.StringType,
@@ -57,7 +58,7 @@ type conditions struct {
 	literal literalChecks
 }
 
-func newConditions(e Env, as assets, bs books) (*conditions, error) {
+func newConditions(e Env, as assets, bs books, cs map[string]contract) (*conditions, error) {
 	subset := env.NewLibrarySubset()
 	for _, name := range removed {
 		subset.AddExcludedFunctions(env.NewFunction(name))
@@ -82,6 +83,10 @@ func newConditions(e Env, as assets, bs books) (*conditions, error) {
 	for _, name := range sortedKeys(as) {
 		c.names = append(c.names, "assets."+name)
 		opts = append(opts, cel.Constant("assets."+name, types.StringType, types.String(as[name].ID)))
+	}
+	for _, name := range sortedKeys(cs) {
+		c.names = append(c.names, "contracts."+name)
+		opts = append(opts, cel.Constant("contracts."+name, types.StringType, types.String(cs[name].account)))
 	}
 	for _, name := range sortedKeys(bs) {
 		c.names = append(c.names, "addresses."+name)

@@ -197,13 +197,14 @@ func sighted(in *signer.Intent, allowing []*rule) error {
 	return fmt.Errorf("what it would do could not be read in full, and no rule that allows it has blind = [%s]", quoteAll(unseen))
 }
 
-// unreadable says of a class that its effects may do more than is shown. A
-// contract that is created does, unless the decoder read its code.
+// unreadable says of a class that its effects may do more than is shown. A contract
+// that is created does, unless the decoder read its code; power that is handed to code
+// does, unless the owner's book knows that code.
 func unreadable(c signer.Class, complete bool) bool {
 	switch c {
-	case signer.ClassUnknownCall, signer.ClassOpaque:
+	case signer.ClassOpaque, signer.ClassUnknownCall, signer.ClassUnknownMessage, signer.ClassDelegateCall:
 		return true
-	case signer.ClassCreate:
+	case signer.ClassDelegation, signer.ClassCreate, signer.ClassControl:
 		return !complete
 	default:
 		return false

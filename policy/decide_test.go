@@ -81,6 +81,13 @@ func class(c signer.Class) func(*testing.T, *signer.Proposal) {
 	}
 }
 
+// handed makes a proposal of a class that is read in full where the book knows the code.
+func handed(c signer.Class, complete bool) func(*testing.T, *signer.Proposal) {
+	return func(_ *testing.T, p *signer.Proposal) {
+		p.Intent.Effects[0].Class, p.Intent.Complete = c, complete
+	}
+}
+
 func caller(c signer.Caller) func(*testing.T, *signer.Proposal) {
 	return func(_ *testing.T, p *signer.Proposal) { p.Caller = c }
 }
@@ -105,7 +112,7 @@ func TestTheSample(t *testing.T) {
 		"a third one":                       {sample, treasury(mallory, "50"), nil, false, []string{`no rule allows it: none lets uid:1003 use key "treasury"`}},
 		"the treasury by the payroll":       {sample, treasury(transfer(t, acme, "1").Caller, "1"), nil, false, []string{`none lets uid:1000 use key "treasury"`}},
 		"the hot key over another socket":   {sample, caller(signer.Caller{UID: 1000, User: "payroll", Socket: "sign", Identified: true}), nil, false, []string{`none lets uid:1000 use key "hot"`}},
-		"a standing permission":             {sample, class(signer.ClassAllowance), nil, false, []string{`rule "no standing permissions" denies: standing token permissions are not allowed`}},
+		"a standing permission":             {sample, class(signer.ClassAllowance), nil, false, []string{`rule "no standing permissions" denies: standing permissions are not allowed`}},
 		"another asset, small as it may be": {sample, pay(signer.Exact(usdc, big.NewInt(1))), nil, false, []string{`an outflow of 0.000001 usdc (1) is not covered by any limit of rule "small payouts"`}},
 		"an asset nobody named":             {sample, pay(signer.Exact("eip155:1/erc20:0x1", big.NewInt(5))), nil, false, []string{"an outflow of 5 base units of eip155:1/erc20:0x1 is not covered"}},
 		"the last of the day": {sample, ethers("2"), func(f signer.Facts) signer.Facts {
@@ -249,19 +256,32 @@ func TestBlind(t *testing.T) {
 	call := class(signer.ClassUnknownCall)
 	other := "rule \"s\" {\n  allow = true\n  blind = [\"opaque\"]\n}\n"
 	run(t, map[string]decision{
-		"an unknown call":                        {allow(""), call, nil, false, []string{`no rule that allows it has blind = ["unknown_call"]`}},
-		"an unknown call that is named":          {allow(`blind = ["unknown_call"]`), call, nil, true, nil},
-		"an unknown call where another is named": {allow(`blind = ["opaque"]`), call, nil, false, []string{"could not be read in full"}},
-		"an unknown call in an intent that lies": {allow(""), func(_ *testing.T, p *signer.Proposal) { p.Intent.Effects[0].Class = signer.ClassUnknownCall }, nil, false, []string{"unknown_call"}},
-		"an opaque digest":                       {allow(""), class(signer.ClassOpaque), nil, false, []string{`["opaque"]`}},
-		"an opaque digest that is named":         {allow(`blind = ["opaque"]`), class(signer.ClassOpaque), nil, true, nil},
-		"two classes, one of them named":         {allow(`blind = ["opaque"]`), both, nil, false, []string{`["opaque", "unknown_call"]`}},
-		"two classes, both named":                {allow(`blind = ["unknown_call", "opaque"]`), both, nil, true, nil},
-		"two classes, each named by a rule":      {allow(`blind = ["unknown_call"]`) + other, both, nil, false, []string{"could not be read in full"}},
-		"a contract from code that was not read": {allow(""), create(false), nil, false, []string{`["create"]`}},
-		"a contract that is named":               {allow(`blind = ["create"]`), create(false), nil, true, nil},
-		"a contract from code that was read":     {allow(""), create(true), nil, true, nil},
-		"a part that nobody names":               {allow(`blind = ["unknown_call", "opaque", "create"]`), func(_ *testing.T, p *signer.Proposal) { p.Intent.Complete = false }, nil, false, []string{"does not say which"}},
+		"an unknown call":                               {allow(""), call, nil, false, []string{`no rule that allows it has blind = ["unknown_call"]`}},
+		"an unknown call that is named":                 {allow(`blind = ["unknown_call"]`), call, nil, true, nil},
+		"an unknown call where another is named":        {allow(`blind = ["opaque"]`), call, nil, false, []string{"could not be read in full"}},
+		"an unknown call in an intent that lies":        {allow(""), func(_ *testing.T, p *signer.Proposal) { p.Intent.Effects[0].Class = signer.ClassUnknownCall }, nil, false, []string{"unknown_call"}},
+		"an opaque digest":                              {allow(""), class(signer.ClassOpaque), nil, false, []string{`["opaque"]`}},
+		"an opaque digest that is named":                {allow(`blind = ["opaque"]`), class(signer.ClassOpaque), nil, true, nil},
+		"two classes, one of them named":                {allow(`blind = ["opaque"]`), both, nil, false, []string{`["opaque", "unknown_call"]`}},
+		"two classes, both named":                       {allow(`blind = ["unknown_call", "opaque"]`), both, nil, true, nil},
+		"two classes, each named by a rule":             {allow(`blind = ["unknown_call"]`) + other, both, nil, false, []string{"could not be read in full"}},
+		"a contract from code that was not read":        {allow(""), create(false), nil, false, []string{`["create"]`}},
+		"a contract that is named":                      {allow(`blind = ["create"]`), create(false), nil, true, nil},
+		"a contract from code that was read":            {allow(""), create(true), nil, true, nil},
+		"a part that nobody names":                      {allow(`blind = ["unknown_call", "opaque", "create"]`), func(_ *testing.T, p *signer.Proposal) { p.Intent.Complete = false }, nil, false, []string{"does not say which"}},
+		"typed data of an unknown type":                 {allow(""), class(signer.ClassUnknownMessage), nil, false, []string{`["unknown_message"]`}},
+		"typed data that is named":                      {allow(`blind = ["unknown_message"]`), class(signer.ClassUnknownMessage), nil, true, nil},
+		"a delegatecall":                                {allow(""), class(signer.ClassDelegateCall), nil, false, []string{`["delegatecall"]`}},
+		"a delegatecall of an intent that lies":         {allow(""), func(_ *testing.T, p *signer.Proposal) { p.Intent.Effects[0].Class = signer.ClassDelegateCall }, nil, false, []string{`["delegatecall"]`}},
+		"a delegatecall that is named":                  {allow(`blind = ["delegatecall"]`), class(signer.ClassDelegateCall), nil, true, nil},
+		"a delegation to code of the book":              {allow(""), handed(signer.ClassDelegation, true), nil, true, nil},
+		"a delegation to code that nobody read":         {allow(""), handed(signer.ClassDelegation, false), nil, false, []string{`["delegation"]`}},
+		"a delegation that is named":                    {allow(`blind = ["delegation"]`), handed(signer.ClassDelegation, false), nil, true, nil},
+		"an owner of the account":                       {allow(""), handed(signer.ClassControl, true), nil, true, nil},
+		"a module that nobody read":                     {allow(""), handed(signer.ClassControl, false), nil, false, []string{`["control"]`}},
+		"a module that is named":                        {allow(`blind = ["control"]`), handed(signer.ClassControl, false), nil, true, nil},
+		"power that is named does not stand for a call": {allow(`blind = ["control", "delegation"]`), call, nil, false, []string{`["unknown_call"]`}},
+		"an operator needs no eyes but those of a rule": {allow(""), handed(signer.ClassOperator, true), nil, true, nil},
 		"blind does not lift limits": {allow("blind = [\"unknown_call\"]\nlimit \"l\" {\n  amount = \"1 eth\"\n}"), func(t *testing.T, p *signer.Proposal) {
 			call(t, p)
 			p.Intent.Outflow = signer.Outflow(signer.Quantity{Kind: signer.QuantityUnknown})
@@ -324,6 +344,7 @@ func TestConditionsSeeEverything(t *testing.T) {
 		"has(effects[0].attributes.contract) && effects[0].attributes['contract'] == '" + acme + "'",
 		"!has(effects[0].attributes.selector) && !('selector' in effects[0].attributes)",
 		"intent.complete",
+		"intent.class == 'transfer' && intent.class in ['transfer', 'allowance'] && !effects[0].revokes",
 		"outflow.exists(q, q.asset == assets.usdc && q.kind == 'unlimited' && !has(q.amount))",
 		"outflow.exists(q, q.asset == assets.eth && q.amount == amount('1.000000000000021 eth') && has(q.amount))",
 		"fee.kind == 'at_most' && fee.asset == '" + ether + "'",

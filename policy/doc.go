@@ -3,10 +3,14 @@
 //
 // # Order of work
 //
-// [Load] reads the whole file, HCL for its frame and CEL for its conditions, and
-// checks everything that can be checked before a request exists: every argument,
-// every name that one section mentions of another, every type, every literal
-// amount, class and address. A file with a defect gives no policy at all.
+// [Load] reads the whole file, HCL for its frame and CEL for its conditions, and the
+// files that it names, such as token lists. It checks everything that can be checked
+// before a request exists: every argument, every name that one section mentions of
+// another, every type, every literal amount, class and address, the digest of every
+// file. A file with a defect gives no policy at all.
+//
+// The blocks about the world (assets, token lists, address books, contracts) make the
+// [signer.Book] that decoders read payloads by, once. [LoadBook] reads them alone.
 //
 // [Policy.Decide] is pure: the same proposal and facts give the same decision,
 // on any machine, at any time. (One thing is taken from the machine: the rules of
@@ -21,6 +25,10 @@
 //     is missing, a quantity without a number, a comparison of two assets all
 //     refuse the request, also when another rule would allow it.
 //   - A misspelt name that silently never matches: it stops the load.
+//   - A token list that changed behind the owner's back, contradicts the owner's own
+//     words, or calls a token what something else is called.
+//   - Power that no amount measures, let through by a rule of amounts: what is not a
+//     transaction must be named by its kind.
 //   - Amounts that lose a digit: they are integers in base units from the text of
 //     the file to the comparison. There is no floating point here.
 //   - A limit that is reset by a new name: limits are counted per public key and

@@ -16,6 +16,7 @@ import (
 func FuzzLoad(f *testing.F) {
 	f.Add(sample)
 	f.Add(assetsText)
+	f.Add(assetsText + listBlock + safeBlock + descriptorsBlock + "rule \"r\" {\n  allow = true\n  when = \"intent.class == 'transfer' && effects.all(e, e.actor != contracts.vault && !e.revokes)\"\n}\n")
 	f.Add(allow("blind = [\"unknown_call\", \"opaque\"]\nlimit \"l\" {\ncount=3\nwindow=\"1d12h\"\n}"))
 	f.Add(allowWhen("fee.amount + outflow[0].amount <= amount('1.5 eth') ||\n  effects.exists(e, has(e.attributes.contract))"))
 	f.Add(admin("kinds = [\"sealward.admin\"]\nwhen = \"effects.all(e, e.class == 'key_disable' && e.attributes.key in ['hot'])\""))

@@ -39,14 +39,8 @@ func (r *rule) apply(in *signer.Intent, facts *signer.Facts, book signer.Book) (
 // uncovered says what a rule that limits amounts cannot hold to any of them.
 func (r *rule) uncovered(in *signer.Intent, book signer.Book) (refusals []string) {
 	boundless := false
-	message := func(e signer.Effect) bool { return e.Class == signer.ClassMessage }
-	switch named := slices.Contains(r.kinds, in.Kind); {
-	case slices.ContainsFunc(in.Effects, message) && !named:
-		// A signed text can move value where a contract or a service takes it for a
-		// yes (EIP-1271, a Safe's eth_sign), and nothing counts that.
-		refusals = append(refusals, fmt.Sprintf("rule %q limits amounts, and what a message can move has none; name kind %q in its kinds, or in a rule without limits", r.name, in.Kind))
-	case in.Kind == signer.KindAdmin && !named:
-		refusals = append(refusals, fmt.Sprintf("rule %q limits amounts, and what an administrative act leads to has none; name kind %q in its kinds, or in a rule without limits", r.name, in.Kind))
+	if why := r.unmeasured(in); why != "" {
+		refusals = append(refusals, fmt.Sprintf("rule %q limits amounts, and %s; name kind %q in the rule's kinds if it is to pass all the same, or name there the kinds that the rule is about", r.name, why, in.Kind))
 	}
 	for _, q := range in.Outflow {
 		covered := slices.ContainsFunc(r.limits, func(l limit) bool { return !l.counts() && l.asset.ID == q.Asset })
@@ -54,7 +48,7 @@ func (r *rule) uncovered(in *signer.Intent, book signer.Book) (refusals []string
 		case !known:
 			boundless = true
 			refusals = append(refusals, fmt.Sprintf("an outflow of %s is %s, and no limit of rule %q can hold that", called(q.Asset, book), q.Kind, r.name))
-		case !covered:
+		case !covered && !empty(q):
 			refusals = append(refusals, fmt.Sprintf("an outflow of %s is not covered by any limit of rule %q", describe(q, book), r.name))
 		}
 	}
@@ -67,6 +61,34 @@ func (r *rule) uncovered(in *signer.Intent, book signer.Book) (refusals []string
 		}
 	}
 	return refusals
+}
+
+// unmeasured says why amounts do not tell all that a kind of payload can lead to, unless
+// the rule names the kind, which says that its author thought of it.
+func (r *rule) unmeasured(in *signer.Intent) string {
+	attests := func(e signer.Effect) bool { return e.Class == signer.ClassMessage || e.Class == signer.ClassLogin }
+	switch {
+	case slices.Contains(r.kinds, in.Kind):
+		return ""
+	case in.Kind == signer.KindAdmin:
+		return "what an administrative act leads to has none"
+	case in.Kind == signer.KindEVMMessage || slices.ContainsFunc(in.Effects, attests):
+		// A signed text can move value where a contract or a service takes it for a
+		// yes (EIP-1271, a Safe's eth_sign), and nothing counts that.
+		return "what a message can move has none"
+	case in.Kind != signer.KindEVMTransaction:
+		// Whoever has the signature uses it, at a time of their own, in a transaction
+		// of which only this part is known; and no fee of the key's holds them back.
+		return fmt.Sprintf("what kind %q authorises is done by others, when they like", in.Kind)
+	default:
+		return ""
+	}
+}
+
+// empty says of a quantity that nothing moves: of an allowance, that it is revoked.
+func empty(q signer.Quantity) bool {
+	n, ok := q.Bound()
+	return ok && n.Sign() == 0
 }
 
 // asks returns how much of a limit a request needs at most, or false where the

@@ -2,8 +2,6 @@ package policy
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 	"maps"
 	"math/big"
@@ -27,17 +25,22 @@ type Env struct {
 	Keys map[string]signer.KeyInfo
 	// Sockets are the names of the configured sockets.
 	Sockets []string
+	// Files reads a file that the policy names, such as a token list. The name is
+	// relative to the policy's own folder, has slashes, and never leads out of it: the
+	// loader sees to that. Without Files, a policy that names one does not load.
+	Files func(name string) ([]byte, error)
 }
 
 // Policy is a loaded policy. It does not change and may be used by any number of
 // goroutines. The zero Policy refuses everything.
 type Policy struct {
-	version [32]byte
-	book    signer.Book
-	keys    map[string]string // fingerprints by name, as the version binds them
-	rules   []rule
-	labels  map[string]string // of accounts, by CAIP-10 id
-	windows []time.Duration
+	version     [32]byte
+	book        signer.Book       // shared by all who ask; nobody changes it
+	keys        map[string]string // fingerprints by name, as the version binds them
+	rules       []rule
+	labels      map[string]string // of accounts and contracts, by CAIP-10 id
+	windows     []time.Duration
+	descriptors *descriptors // nil: none
 }
 
 var _ signer.Policy = (*Policy)(nil)
@@ -49,37 +52,18 @@ func Load(name string, src []byte, env Env) (*Policy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	if len(src) > maxFile {
-		return nil, fmt.Errorf("%s: the file has %d bytes; the most is %d", name, len(src), maxFile)
-	}
-	l := loader{src: src, env: env, assets: assets{}, books: books{}}
-	if l.plain(name, src) {
-		file, diags := hclsyntax.ParseConfig(src, name, hcl.InitialPos)
-		l.diags = diags
-		if !l.failed() {
-			l.file(file.Body)
-		}
-	}
+	l := newLoader(src, env)
+	l.read(name, l.policy)
 	if err := l.err(); err != nil {
 		return nil, err
 	}
 	p := &Policy{
-		version: bundleDigest(src, fingerprints),
-		book:    signer.Book{Assets: map[string]signer.Asset{}},
-		keys:    fingerprints,
-		rules:   l.rules,
-		labels:  map[string]string{},
-	}
-	for _, a := range l.assets {
-		p.book.Assets[a.ID] = a
-	}
-	for _, name := range sortedKeys(l.books) {
-		for account, label := range l.books[name] {
-			if other := p.labels[account]; other != "" && other != label {
-				label = other + ", " + label
-			}
-			p.labels[account] = label
-		}
+		version:     bundleDigest(src, fingerprints, l.files),
+		book:        l.book(),
+		keys:        fingerprints,
+		rules:       l.rules,
+		labels:      l.labels(),
+		descriptors: l.descriptors,
 	}
 	for _, r := range l.rules {
 		for _, lim := range r.limits {
@@ -117,43 +101,27 @@ func bindings(keys map[string]signer.KeyInfo) (map[string]string, error) {
 	return prints, nil
 }
 
-// bundleDigest is the version of a policy: SHA-256 over a domain string, the file
-// and the number of keys, then each key's name and fingerprint in the order of
-// the names. Every text is preceded by its length, every number is 64 bits,
-// big-endian.
-func bundleDigest(src []byte, fingerprints map[string]string) [32]byte {
-	h := sha256.New()
-	h.Write([]byte("sealward.dev/policy/v1\x00"))
-	number := func(n int) {
-		var b [8]byte
-		binary.BigEndian.PutUint64(b[:], uint64(n))
-		h.Write(b[:])
-	}
-	field := func(b []byte) {
-		number(len(b))
-		h.Write(b)
-	}
-	field(src)
-	number(len(fingerprints))
-	for _, name := range sortedKeys(fingerprints) {
-		field([]byte(name))
-		field([]byte(fingerprints[name]))
-	}
-	return [32]byte(h.Sum(nil))
-}
-
-// Version is the digest of the policy bundle: the file and the public keys that
-// its names stand for. docs/formats.md has the format.
+// Version is the digest of the policy bundle: the file, the files that it names and
+// the public keys that its names stand for. docs/formats.md has the format.
 func (p *Policy) Version() [32]byte { return p.version }
 
-// Book returns the assets that the policy defines.
-func (p *Policy) Book() signer.Book {
-	return signer.Book{Assets: maps.Clone(p.book.Assets)}
-}
+// Book returns what the policy says of assets, contracts and accounts. It is one book
+// for all who ask, and not to be changed.
+func (p *Policy) Book() signer.Book { return p.book }
 
-// Accounts returns the labels of the address books, by CAIP-10 account id. An
-// account with different labels in two books has both.
+// Accounts returns the labels of the address books and the names of contracts, by
+// CAIP-10 account id, for showing. An account with several has all of them.
 func (p *Policy) Accounts() map[string]string { return maps.Clone(p.labels) }
+
+// Descriptors returns the folder of ERC-7730 descriptors, relative to the policy's own,
+// and the SHA-256 digest of its manifest; false where the policy names none. They are
+// labels for people: no decision depends on them.
+func (p *Policy) Descriptors() (folder string, manifest [32]byte, ok bool) {
+	if p.descriptors == nil {
+		return "", [32]byte{}, false
+	}
+	return p.descriptors.folder, p.descriptors.manifest, true
+}
 
 // Windows returns the distinct windows of the policy's limits, shortest first.
 func (p *Policy) Windows() []time.Duration { return slices.Clone(p.windows) }
@@ -161,13 +129,39 @@ func (p *Policy) Windows() []time.Duration { return slices.Clone(p.windows) }
 // loader reads one file, section by section: each needs the names of those before.
 type loader struct {
 	reader
-	src    []byte
-	env    Env
-	assets assets
-	books  books
-	people people
-	cel    *conditions
-	rules  []rule
+	src         []byte
+	env         Env
+	assets      assets
+	books       books
+	contracts   map[string]contract    // by name
+	tokens      map[string]listedToken // of the token lists, by asset id
+	descriptors *descriptors
+	files       map[string][32]byte // digests of the files that the policy names
+	people      people
+	cel         *conditions
+	rules       []rule
+}
+
+func newLoader(src []byte, env Env) *loader {
+	return &loader{
+		src: src, env: env, assets: assets{}, books: books{},
+		contracts: map[string]contract{}, tokens: map[string]listedToken{}, files: map[string][32]byte{},
+	}
+}
+
+// read parses the file and hands its content to one of the loader's methods.
+func (l *loader) read(name string, sections func(*hcl.BodyContent)) {
+	if len(l.src) > maxFile {
+		l.fail(hcl.Range{Filename: name, Start: hcl.InitialPos, End: hcl.InitialPos}, "the file has %d bytes; the most is %d", len(l.src), maxFile)
+		return
+	}
+	if !l.plain(name, l.src) {
+		return
+	}
+	file, diags := hclsyntax.ParseConfig(l.src, name, hcl.InitialPos)
+	if l.diags = diags; !l.failed() {
+		sections(l.frame(file.Body))
+	}
 }
 
 var fileSchema = &hcl.BodySchema{
@@ -175,47 +169,70 @@ var fileSchema = &hcl.BodySchema{
 	Blocks: []hcl.BlockHeaderSchema{
 		{Type: "asset", LabelNames: []string{"name"}},
 		{Type: "addresses", LabelNames: []string{"name"}},
+		{Type: "contract", LabelNames: []string{"name"}},
+		{Type: "token_list", LabelNames: []string{"name"}},
+		{Type: "descriptors"},
 		{Type: "approver", LabelNames: []string{"name"}},
 		{Type: "group", LabelNames: []string{"name"}},
 		{Type: "rule", LabelNames: []string{"name"}},
 	},
 }
 
-func (l *loader) file(body hcl.Body) {
+// frame checks what all blocks have in common: the version, known names, none twice.
+func (l *loader) frame(body hcl.Body) *hcl.BodyContent {
 	content := l.body(body, fileSchema)
 	if v, ok := content.Attributes["version"]; ok {
 		l.number(v.Expr, 1, 1)
 	}
-	blocks := map[string][]*hcl.Block{}
+	first := map[[2]string]*hcl.Block{}
 	for _, b := range content.Blocks {
-		blocks[b.Type] = append(blocks[b.Type], b)
-		for _, before := range blocks[b.Type][:len(blocks[b.Type])-1] {
-			if before.Labels[0] == b.Labels[0] {
-				l.fail(b.LabelRanges[0], "%s %q is defined twice; the first is on line %d", b.Type, b.Labels[0], before.DefRange.Start.Line)
-				break
-			}
+		id := [2]string{b.Type, strings.Join(b.Labels, "")}
+		switch before, twice := first[id]; {
+		case !twice:
+			first[id] = b
+		case len(b.Labels) == 0:
+			l.fail(b.DefRange, "%s is there twice; the first is on line %d", b.Type, before.DefRange.Start.Line)
+		default:
+			l.fail(b.LabelRanges[0], "%s %q is defined twice; the first is on line %d", b.Type, b.Labels[0], before.DefRange.Start.Line)
 		}
 	}
-	each := func(kind string, read func(*hcl.Block)) {
-		for _, b := range blocks[kind] {
+	return content
+}
+
+// each reads the blocks of one type.
+func each(content *hcl.BodyContent, kind string, read func(*hcl.Block)) {
+	for _, b := range content.Blocks {
+		if b.Type == kind {
 			read(b)
 		}
 	}
-	each("asset", l.asset)
-	each("addresses", l.addresses)
-	each("approver", l.approver)
-	each("group", l.group)
+}
+
+// world reads what the owner says about the world: what a [signer.Book] is made of.
+func (l *loader) world(content *hcl.BodyContent) {
+	each(content, "asset", l.asset)
+	each(content, "token_list", l.tokenList)
+	each(content, "addresses", l.addresses)
+	each(content, "contract", l.contract)
+}
+
+// policy reads a whole policy.
+func (l *loader) policy(content *hcl.BodyContent) {
+	l.world(content)
+	each(content, "descriptors", l.describe)
+	each(content, "approver", l.approver)
+	each(content, "group", l.group)
 	if l.failed() {
 		return // every rule would be blamed for names that it got right
 	}
 	var err error
-	if l.cel, err = newConditions(l.env, l.assets, l.books); err != nil {
+	if l.cel, err = newConditions(l.env, l.assets, l.books, l.contracts); err != nil {
 		l.fail(content.MissingItemRange, "prepare conditions: %v", err)
 		return
 	}
-	each("rule", l.rule)
-	each("approver", l.refuseApproval)
-	each("group", l.refuseApproval)
+	each(content, "rule", l.rule)
+	each(content, "approver", l.refuseApproval)
+	each(content, "group", l.refuseApproval)
 }
 
 // identifier is what CEL takes after a point. Lower case alone, so that no two
@@ -244,76 +261,6 @@ func (l *loader) titled(b *hcl.Block) (string, bool) {
 		return "", false
 	}
 	return name, true
-}
-
-var assetSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{
-	{Name: "id", Required: true}, {Name: "decimals", Required: true},
-}}
-
-func (l *loader) asset(b *hcl.Block) {
-	name, ok := l.named(b)
-	content := l.body(b.Body, assetSchema)
-	id, decimals := content.Attributes["id"], content.Attributes["decimals"]
-	if !ok || id == nil || decimals == nil {
-		return
-	}
-	a := signer.Asset{Name: name}
-	places, _ := l.number(decimals.Expr, 0, maxDecimals) // what is wrong with it is among the problems
-	a.Decimals = int(places)
-	if a.ID, ok = l.filled(id.Expr, "the id"); !ok {
-		return
-	}
-	if err := checkAsset(a.ID); err != nil {
-		l.fail(id.Expr.Range(), "%v", err)
-		return
-	}
-	for _, other := range l.assets {
-		if other.ID == a.ID && other.Name != a.Name {
-			l.fail(id.Expr.Range(), "asset %q has the id of asset %q; one asset has one name", a.Name, other.Name)
-			return
-		}
-	}
-	l.assets[name] = a
-}
-
-// books are address books: labels by CAIP-10 account id, by the book's name.
-type books map[string]map[string]string
-
-var addressesSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "entries", Required: true}}}
-
-func (l *loader) addresses(b *hcl.Block) {
-	name, ok := l.named(b)
-	content := l.body(b.Body, addressesSchema)
-	entries := content.Attributes["entries"]
-	if !ok || entries == nil {
-		return
-	}
-	object, ok := entries.Expr.(*hclsyntax.ObjectConsExpr)
-	if !ok {
-		l.fail(entries.Expr.Range(), "want entries such as { \"eip155:1:0x...\" = \"label\" }")
-		return
-	}
-	book := map[string]string{}
-	for _, e := range object.Items {
-		key, wrapped := e.KeyExpr.(*hclsyntax.ObjectConsKeyExpr)
-		if !wrapped {
-			l.fail(e.KeyExpr.Range(), "want a CAIP-10 account id in quotes")
-			continue
-		}
-		account, ok := l.filled(key.Wrapped, "the account")
-		label, ok2 := l.filled(e.ValueExpr, "the label")
-		if !ok || !ok2 {
-			continue
-		}
-		if err := checkAccount(account); err != nil {
-			l.fail(e.KeyExpr.Range(), "%v", err)
-		} else if _, repeated := book[account]; repeated {
-			l.fail(e.KeyExpr.Range(), "account %q is in the book twice", account)
-		} else {
-			book[account] = label
-		}
-	}
-	l.books[name] = book
 }
 
 var duration = regexp.MustCompile(`^(?:([0-9]{1,5})d)?(.*)$`)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"time"
 
 	"github.com/sealward/sealward/signer"
 )
@@ -14,7 +15,10 @@ import (
 
 // kinds are what a request may be.
 func kinds() []string {
-	return []string{string(signer.KindEVMTransaction), string(signer.KindEVMMessage), string(signer.KindDigest), string(signer.KindAdmin)}
+	return []string{
+		string(signer.KindEVMTransaction), string(signer.KindEVMTypedData), string(signer.KindEVMAuthorization),
+		string(signer.KindEVMMessage), string(signer.KindDigest), string(signer.KindAdmin),
+	}
 }
 
 func algorithms() []string {
@@ -48,6 +52,14 @@ func classes() []string {
 	return out
 }
 
+func contractKinds() []string {
+	var out []string
+	for _, k := range signer.ContractKinds() {
+		out = append(out, string(k))
+	}
+	return out
+}
+
 func quantityKinds() []string {
 	var out []string
 	for k := signer.QuantityNone; k <= signer.QuantityUnknown; k++ {
@@ -56,9 +68,12 @@ func quantityKinds() []string {
 	return out
 }
 
-// blindable are the classes whose effects an intent tells less than all of.
+// blindable are the classes whose effects an intent may tell less than all of.
 func blindable() []string {
-	return []string{string(signer.ClassUnknownCall), string(signer.ClassOpaque), string(signer.ClassCreate)}
+	return []string{
+		string(signer.ClassOpaque), string(signer.ClassUnknownCall), string(signer.ClassUnknownMessage), string(signer.ClassDelegateCall),
+		string(signer.ClassDelegation), string(signer.ClassCreate), string(signer.ClassControl),
+	}
 }
 
 // warningCodes are the codes of warnings.
@@ -67,16 +82,49 @@ func warningCodes() []string {
 		"admin_key_imported",
 		"admin_test_exception",
 		"digest_opaque",
+		"evm_account_control",
+		"evm_authorization_other_chain",
 		"evm_contract_creation",
+		"evm_delegatecall",
+		"evm_delegation",
+		"evm_every_chain",
 		"evm_gas_above_cap",
+		"evm_gas_refund",
+		"evm_login_mismatch",
 		"evm_message_hidden_characters",
 		"evm_message_looks_like_hash",
+		"evm_message_mixed_scripts",
+		"evm_never_expires",
+		"evm_operator",
+		"evm_paymaster",
+		"evm_resembles_known",
 		"evm_to_token_contract",
 		"evm_unknown_call",
+		"evm_unknown_contract",
+		"evm_unknown_token",
+		"evm_unknown_typed_data",
 		"evm_unlimited_allowance",
 		"evm_value_with_token_call",
 		"evm_zero_address",
 		"key_wrapped",
+	}
+}
+
+// acts are what an effect does to an account or a permission, where its class does not
+// say it all.
+func acts() []string {
+	return []string{
+		// control
+		"setup", "add_owner", "remove_owner", "swap_owner", "change_threshold", "enable_module", "disable_module",
+		"set_guard", "set_module_guard", "set_fallback_handler",
+		// exchange
+		"wrap", "unwrap",
+		// allowance
+		"increase", "decrease",
+		// invalidate
+		"invalidate_nonces", "lockdown", "cancel",
+		// transfer
+		"gas_refund",
 	}
 }
 
@@ -85,11 +133,27 @@ func warningCodes() []string {
 // knows.
 var attributeFormats = map[string]func(string) error{
 	"contract":         checkAccount,
+	"owner":            checkAccount,
+	"spender":          checkAccount,
+	"paymaster":        checkAccount,
+	"entrypoint":       checkAccount,
+	"call":             format(`^[1-9][0-9]*(\.[1-9][0-9]*)*$`, "the place of a call in calls, such as 2 or 2.1"),
+	"act":              oneOf("act", acts()),
+	"looks_like":       anyText,
 	"selector":         format(`^0x[0-9a-f]{8}$`, "0x and 8 lower-case hexadecimal digits"),
-	"calldata_length":  format(`^(0|[1-9][0-9]*)$`, "a decimal number"),
-	"calldata_digest":  format(`^0x[0-9a-f]{64}$`, "0x and 64 lower-case hexadecimal digits"),
-	"init_code_length": format(`^(0|[1-9][0-9]*)$`, "a decimal number"),
-	"init_code_digest": format(`^0x[0-9a-f]{64}$`, "0x and 64 lower-case hexadecimal digits"),
+	"calldata_length":  checkDecimal,
+	"calldata_digest":  checkDigest,
+	"init_code_length": checkDecimal,
+	"init_code_digest": checkDigest,
+	"receives":         checkAsset,
+	"receives_amount":  checkDecimal,
+	"threshold":        checkDecimal,
+	"nonce":            checkDecimal,
+	"type":             format(`^[A-Za-z_$][A-Za-z0-9_$]*$`, "the name of a type, such as PermitSingle"),
+	"domain":           format(`^[^\s/?#]+$`, "a host as a login names it, such as example.com or localhost:8080"),
+	"uri":              format(`^[A-Za-z][A-Za-z0-9+.-]*:[^\s]*$`, "a URI with its scheme, such as https://example.com/login"),
+	"usable_until":     checkTime,
+	"every_chain":      format(`^true$`, "true, as text"),
 
 	// Of administrative acts.
 	signer.AttributeKey:                  anyText,
@@ -103,12 +167,25 @@ var attributeFormats = map[string]func(string) error{
 	"name":                               format(`^[a-z0-9][a-z0-9-]{0,62}$`, "a name out of a-z 0-9 -"),
 	"token":                              format(`^[a-z0-9][a-z0-9-]{0,62}$`, "a name out of a-z 0-9 -"),
 	"bits":                               format(`^(2048|3072|4096)$`, "2048, 3072 or 4096"),
-	"blob_digest":                        format(`^0x[0-9a-f]{64}$`, "0x and 64 lower-case hexadecimal digits"),
-	"target_digest":                      format(`^0x[0-9a-f]{64}$`, "0x and 64 lower-case hexadecimal digits"),
+	"blob_digest":                        checkDigest,
+	"target_digest":                      checkDigest,
 	"test_exception":                     anyText,
 }
 
+var (
+	checkDecimal = format(`^(0|[1-9][0-9]*)$`, "a decimal number")
+	checkDigest  = format(`^0x[0-9a-f]{64}$`, "0x and 64 lower-case hexadecimal digits")
+)
+
 var checkFingerprint = format(`^sha256:[0-9a-f]{64}$`, "sha256: and 64 lower-case hexadecimal digits")
+
+// checkTime is for times as the decoders write them: RFC 3339, in UTC, of whole seconds.
+func checkTime(s string) error {
+	if t, err := time.Parse(time.RFC3339, s); err == nil && t.UTC().Format(time.RFC3339) == s {
+		return nil
+	}
+	return fmt.Errorf("%q never occurs here: want a time such as 2026-12-24T18:00:00Z", s)
+}
 
 // anyText is for what people write, which is never empty.
 var anyText = format(`(?s)^.+$`, "a text")

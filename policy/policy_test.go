@@ -2,6 +2,7 @@ package policy
 
 import (
 	"math/big"
+	"os"
 	"testing"
 	"time"
 
@@ -68,8 +69,8 @@ rule "large payouts" {
 }
 
 rule "no standing permissions" {
-  when = "effects.exists(e, e.class in ['allowance'])"
-  deny = "standing token permissions are not allowed"
+  when = "effects.exists(e, e.class in ['allowance', 'operator', 'delegation'] && !e.revokes)"
+  deny = "standing permissions are not allowed"
 }
 `
 
@@ -86,6 +87,7 @@ func testEnv() Env {
 	return Env{
 		Keys:    map[string]signer.KeyInfo{"hot": testKey("hot", 1), "treasury": testKey("treasury", 2)},
 		Sockets: []string{"sign", "payroll"},
+		Files:   func(name string) ([]byte, error) { return os.ReadFile("testdata/" + name) },
 	}
 }
 

@@ -188,6 +188,160 @@ func TestNamesAreThoseOfTheDecoders(t *testing.T) {
 	}
 }
 
+// TestAttributesAreThoseOfTheDecoders reads the decoders' source for the names that they
+// give to attributes, and for acts.
+func TestAttributesAreThoseOfTheDecoders(t *testing.T) {
+	names, values, controls := written(t, "../signer/intent/evm")
+	if len(names) < 4 || len(controls) < 4 {
+		t.Fatalf("the decoders write the attributes %q and have the controls %q; this test has lost sight of them", names, controls)
+	}
+	for _, act := range controls {
+		values = append(values, attribute{"act", act})
+	}
+	for _, name := range names {
+		if attributeFormats[name] == nil {
+			t.Errorf("the policy does not know the attribute %q", name)
+		}
+	}
+	for _, v := range values {
+		if check := attributeFormats[v.name]; check != nil {
+			if err := check(v.text); err != nil {
+				t.Errorf("attribute %q: %v", v.name, err)
+			}
+		}
+	}
+	for name := range attributeFormats {
+		if err := checkAttributeName(name); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// checkAttributeName keeps names to what a condition can say after a point.
+func checkAttributeName(name string) error {
+	return format(`^[a-z][a-z0-9_]*$`, "a name of CEL")(name)
+}
+
+type attribute struct{ name, text string }
+
+// written returns the attributes that the Go files of one folder write by literal name,
+// the literal values among them, and the acts in the table named controls.
+func written(t *testing.T, dir string) (names []string, values []attribute, controls []string) {
+	t.Helper()
+	files, err := filepath.Glob(dir + "/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	add := func(key, value ast.Expr) {
+		k, ok := key.(*ast.BasicLit)
+		if !ok || k.Kind != token.STRING {
+			return
+		}
+		name, _ := strconv.Unquote(k.Value)
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+		if v, ok := value.(*ast.BasicLit); ok && v.Kind == token.STRING {
+			text, _ := strconv.Unquote(v.Value)
+			values = append(values, attribute{name, text})
+		}
+	}
+	for _, path := range files {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.ValueSpec: // a table: its texts are for people
+				if n.Names[0].Name == "controls" {
+					controls = append(controls, keys(n.Values[0])...)
+				}
+				return false
+			case *ast.CompositeLit: // map[string]string{"act": "wrap"}
+				if m, ok := n.Type.(*ast.MapType); ok && named(m.Key, "string") && named(m.Value, "string") {
+					for _, e := range n.Elts {
+						if kv, ok := e.(*ast.KeyValueExpr); ok {
+							add(kv.Key, kv.Value)
+						}
+					}
+				}
+			case *ast.AssignStmt: // e.Attributes["call"] = path
+				for i, left := range n.Lhs {
+					if x, ok := left.(*ast.IndexExpr); ok && i < len(n.Rhs) && attributes(x.X) {
+						add(x.Index, n.Rhs[i])
+					}
+				}
+			}
+			return true
+		})
+	}
+	return names, values, controls
+}
+
+// keys are the literal keys of a map.
+func keys(table ast.Expr) (out []string) {
+	lit, ok := table.(*ast.CompositeLit)
+	if !ok {
+		return nil
+	}
+	for _, e := range lit.Elts {
+		if kv, ok := e.(*ast.KeyValueExpr); ok {
+			if k, ok := kv.Key.(*ast.BasicLit); ok {
+				text, _ := strconv.Unquote(k.Value)
+				out = append(out, text)
+			}
+		}
+	}
+	return out
+}
+
+func named(e ast.Expr, name string) bool {
+	id, ok := e.(*ast.Ident)
+	return ok && id.Name == name
+}
+
+func attributes(e ast.Expr) bool {
+	sel, ok := e.(*ast.SelectorExpr)
+	return named(e, "attributes") || ok && sel.Sel.Name == "Attributes"
+}
+
+func TestAttributeFormats(t *testing.T) {
+	for name, tt := range map[string]struct{ good, bad string }{
+		"contract": {acme, "0x52908400098527886E0F7030069857D2E4169EE7"}, "owner": {acme, "alice"}, "spender": {acme, ""},
+		"paymaster": {acme, "eip155:1"}, "entrypoint": {acme, strings.ToLower(acme)},
+		"call": {"2.1", "2.0"}, "act": {"enable_module", "enableModule"}, "looks_like": {"transfer(address,uint256)", ""},
+		"selector": {"0xa9059cbb", "a9059cbb"}, "calldata_length": {"68", "0x44"}, "calldata_digest": {"0x" + strings.Repeat("0a", 32), strings.Repeat("0a", 32)},
+		"init_code_length": {"0", "00"}, "init_code_digest": {"0x" + strings.Repeat("0a", 32), "0x0a"},
+		"receives": {usdc, "usdc"}, "receives_amount": {"1000000", "1.0"}, "threshold": {"2", "-1"}, "nonce": {"0", "0x0"},
+		"type": {"PermitSingle", "PermitSingle(address spender)"}, "domain": {"example.com:8080", "https://example.com"}, "uri": {"https://example.com/login", "example.com"},
+		"every_chain": {"true", "yes"}, "usable_until": {"2026-12-24T18:00:00Z", "2026-12-24"},
+	} {
+		check := attributeFormats[name]
+		if check == nil {
+			t.Errorf("there is no attribute %q", name)
+			continue
+		}
+		if err := check(tt.good); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if check(tt.bad) == nil {
+			t.Errorf("%s: %q passes, and never occurs", name, tt.bad)
+		}
+	}
+}
+
+// TestTheManifestIsTheDescriptors compares the one name that is written in two places.
+func TestTheManifestIsTheDescriptors(t *testing.T) {
+	got := constants(t, "../signer/intent/evm/erc7730", func(name string) bool { return name == "ManifestName" })
+	if !slices.Equal(got, []string{manifest}) {
+		t.Errorf("the manifest of descriptors is %q, and the policy reads %q", got, manifest)
+	}
+}
+
 // constants returns the texts of the string constants below a folder, sorted.
 func constants(t *testing.T, root string, wanted func(name string) bool) []string {
 	t.Helper()

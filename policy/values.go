@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/big"
 	"reflect"
+	"strings"
 
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
@@ -41,6 +42,7 @@ var fields = map[string]map[string]field{
 		"actor":        {types.StringType, always, func(v any) (any, error) { return types.String(v.(*signer.Effect).Actor), nil }},
 		"counterparty": {types.StringType, always, func(v any) (any, error) { return types.String(v.(*signer.Effect).Counterparty), nil }},
 		"quantity":     {quantityType, always, func(v any) (any, error) { return object{quantityType, &v.(*signer.Effect).Quantity}, nil }},
+		"revokes":      {types.BoolType, always, func(v any) (any, error) { return types.Bool(revokes(v.(*signer.Effect))), nil }},
 		"attributes": {types.NewMapType(types.StringType, types.StringType), always, func(v any) (any, error) {
 			return types.NewStringStringMap(types.DefaultTypeAdapter, v.(*signer.Effect).Attributes), nil
 		}},
@@ -71,6 +73,20 @@ var fields = map[string]map[string]field{
 // kind none has neither.
 func bounded(q signer.Quantity) bool {
 	return (q.Kind == signer.QuantityExact || q.Kind == signer.QuantityAtMost) && q.N != nil
+}
+
+// revokes says whether an effect takes a permission away and gives none: an allowance or
+// the power over a collection of exactly zero, a delegation to the zero address (EIP-7702,
+// "Behavior": that clears the account's code).
+func revokes(e *signer.Effect) bool {
+	switch e.Class {
+	case signer.ClassAllowance, signer.ClassOperator:
+		return e.Quantity.Kind == signer.QuantityExact && e.Quantity.N != nil && e.Quantity.N.Sign() == 0
+	case signer.ClassDelegation:
+		return strings.HasSuffix(e.Counterparty, ":0x0000000000000000000000000000000000000000")
+	default:
+		return false
+	}
 }
 
 // provider tells CEL of our types, beside its own.
@@ -184,6 +200,8 @@ func (in *inputs) ResolveName(name string) (any, bool) {
 		return once(&in.warnings, warningType, p.Intent.Warnings), true
 	case "fee":
 		return object{quantityType, &p.Intent.Fee}, true
+	case "intent.class":
+		return types.String(p.Intent.Class()), true
 	case "intent.complete":
 		return types.Bool(p.Intent.Complete), true
 	case "kind":

@@ -35,7 +35,7 @@ var mayImport = map[string][]string{
 	"signer/receipt":            {"signer", "golang.org/x/mod/sumdb"},
 	"signer/journal":            {"signer", "signer/receipt", "github.com/mattn/go-sqlite3", "golang.org/x/mod/sumdb", "golang.org/x/sys/unix"},
 
-	"policy": {"signer", "github.com/hashicorp/hcl/v2", "github.com/zclconf/go-cty", "cel.dev/cel-go", "github.com/agext/levenshtein", "golang.org/x/crypto/sha3", "google.golang.org/protobuf", "google.golang.org/genproto/googleapis/api/expr"},
+	"policy": {"signer", "signer/strictjson", "github.com/hashicorp/hcl/v2", "github.com/zclconf/go-cty", "cel.dev/cel-go", "github.com/agext/levenshtein", "golang.org/x/crypto/sha3", "google.golang.org/protobuf", "google.golang.org/genproto/googleapis/api/expr"},
 
 	"backends":             {"signer", "signer/trustfile", "golang.org/x/sys/unix"},
 	"backends/pkcs11":      {"backends", "signer", "github.com/ThalesGroup/crypto11", "github.com/miekg/pkcs11"},
@@ -60,7 +60,7 @@ var mayImport = map[string][]string{
 	"cmd/config":          {"signer", "github.com/hashicorp/hcl/v2", "github.com/zclconf/go-cty", "github.com/agext/levenshtein"},
 	"cmd/sealwardd": {
 		"cmd/config", "cmd/version", "signer", "signer/intent/digest", "signer/intent/evm", "signer/journal", "signer/receipt", "signer/scheme", "signer/trustfile",
-		"signer/intent/admin", "policy", "backends", "ipc", "ipc/api", "ipc/api/sealward/v1",
+		"signer/intent/admin", "signer/intent/evm/erc7730", "policy", "backends", "ipc", "ipc/api", "ipc/api/sealward/v1",
 		"github.com/coreos/go-systemd/v22", "github.com/prometheus/client_golang", "golang.org/x/sys/unix", "google.golang.org/protobuf",
 	},
 	"cmd/sealward": {

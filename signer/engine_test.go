@@ -37,6 +37,8 @@ func (d decoder) Decode(payload []byte, _ signer.KeyInfo, _ signer.Book) (signer
 	}, d.err
 }
 
+func (decoder) Recognises([]byte) bool { return false }
+
 func (decoder) Assemble(_ []byte, _ signer.KeyInfo, sigs [][]byte) ([]byte, error) {
 	return append([]byte("signed:"), sigs[0]...), nil
 }

@@ -108,6 +108,8 @@ func (texts) Decode(payload []byte, _ signer.KeyInfo, _ signer.Book) (signer.Int
 	}, nil
 }
 
+func (texts) Recognises([]byte) bool { return false }
+
 func (texts) Assemble(_ []byte, _ signer.KeyInfo, sigs [][]byte) ([]byte, error) { return sigs[0], nil }
 
 // clerk is an administrator that notes what it was asked.

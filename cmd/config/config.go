@@ -207,7 +207,7 @@ var (
 	fingerprint = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
 	chainID = regexp.MustCompile(`^eip155:[1-9][0-9]{0,17}$`)
-	kinds   = []signer.Kind{signer.KindEVMTransaction, signer.KindEVMMessage, signer.KindDigest}
+	kinds   = []signer.Kind{signer.KindEVMTransaction, signer.KindEVMTypedData, signer.KindEVMAuthorization, signer.KindEVMMessage, signer.KindDigest}
 )
 
 func (r *reader) keys(c *Config, blocks []keyBlock) {
@@ -265,9 +265,14 @@ func (r *reader) kinds(k *Key, b keyBlock, at hcl.Range) {
 		r.failAt(at, "Missing kinds", "Say what the key may sign, e.g. kinds = [\"evm.transaction\"].")
 	case slices.Contains(k.Kinds, signer.KindDigest) && len(k.Kinds) > 1:
 		r.fail(b.Kinds, "A key for digests signs nothing else", "An opaque digest may be that of anything, also of the other kinds.")
-	case slices.Contains(k.Kinds, signer.KindEVMTransaction) && len(k.Chains) == 0:
-		r.failAt(at, "Missing chains", "A key for evm.transaction lists the chains it signs for, e.g. chains = [\"eip155:1\"].")
+	case slices.ContainsFunc(k.Kinds, hasChain) && len(k.Chains) == 0:
+		r.failAt(at, "Missing chains", "A key for transactions, typed data or authorizations lists the chains it signs for, e.g. chains = [\"eip155:1\"].")
 	}
+}
+
+// hasChain reports whether payloads of a kind are for a chain.
+func hasChain(k signer.Kind) bool {
+	return k == signer.KindEVMTransaction || k == signer.KindEVMTypedData || k == signer.KindEVMAuthorization
 }
 
 func (r *reader) journal(c *Config, b journalBlock) {

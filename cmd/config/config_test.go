@@ -78,6 +78,8 @@ func TestParseRefuses(t *testing.T) {
 		"a digest key with other kinds":  {replace(`["evm.transaction"]`, `["evm.message", "digest"]`), "A key for digests signs nothing else"},
 		"a chain that is not CAIP-2":     {replace("eip155:1", "ethereum"), `"ethereum" is no CAIP-2 id`},
 		"a transaction key, no chain":    {replace(`chains = ["eip155:1"]`, ""), "Missing chains"},
+		"a typed data key, no chain":     {strings.Replace(replace(`chains = ["eip155:1"]`, ""), "evm.transaction", "evm.typed_data", 1), "Missing chains"},
+		"an authorization key, no chain": {strings.Replace(replace(`chains = ["eip155:1"]`, ""), "evm.transaction", "evm.authorization", 1), "Missing chains"},
 		"a mode for the world's x":       {replace("0660", "0771"), "Unsuitable mode"},
 		"a number as mode":               {replace(`"0660"`, "660"), "mode is a string"},
 		"two keys of one name":           {replace(`key "journal"`, `key "hot"`), `There is already a key "hot"`},

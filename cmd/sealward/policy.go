@@ -196,10 +196,18 @@ func (f *namesFlags) load() (path string, p *policy.Policy, err error) {
 	if src, err = os.ReadFile(path); err != nil {
 		return "", nil, err
 	}
-	if p, err = policy.Load(path, src, environment(cfg)); err != nil {
+	env := environment(cfg)
+	env.Files = filesBeside(path)
+	if p, err = policy.Load(path, src, env); err != nil {
 		return "", nil, defects{err}
 	}
 	return path, p, nil
+}
+
+// filesBeside reads the files that a policy names, below its own folder.
+func filesBeside(path string) func(name string) ([]byte, error) {
+	folder := filepath.Dir(path)
+	return func(name string) ([]byte, error) { return os.ReadFile(filepath.Join(folder, name)) }
 }
 
 func environment(cfg *config.Config) policy.Env {

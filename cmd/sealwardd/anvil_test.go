@@ -30,10 +30,10 @@ type node struct {
 }
 
 // startNode runs anvil on a free port of the loopback interface.
-func startNode(t *testing.T) *node {
+func startNode(t *testing.T, args ...string) *node {
 	t.Helper()
 	cmd := exec.Command(filepath.Join(nodeTools(t), "@foundry-rs/anvil-linux-amd64/bin/anvil"),
-		"--host", "127.0.0.1", "--port", "0", "--chain-id", fmt.Sprint(devChain), "--accounts", "1")
+		append([]string{"--host", "127.0.0.1", "--port", "0", "--chain-id", fmt.Sprint(devChain), "--accounts", "1"}, args...)...)
 	out, err := cmd.StdoutPipe()
 	must(t, err)
 	if err := cmd.Start(); err != nil {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sealward/sealward/cmd/config"
@@ -60,19 +61,32 @@ func (d *daemon) readConfig() error {
 }
 
 // loadPolicy reads the policy afresh; the one in force is not touched.
-func (d *daemon) loadPolicy() (*policy.Policy, error) {
+func (d *daemon) loadPolicy() (*inForce, error) {
 	src, err := trustfile.Read(d.cfg.Policy)
 	if err != nil {
 		return nil, fmt.Errorf("read policy: %w", err)
 	}
-	env := policy.Env{Keys: map[string]signer.KeyInfo{}}
+	folder := filepath.Dir(d.cfg.Policy)
+	env := policy.Env{
+		Keys: map[string]signer.KeyInfo{},
+		// Whoever can write a list can write what the policy means.
+		Files: func(name string) ([]byte, error) { return trustfile.Read(filepath.Join(folder, name)) },
+	}
 	for _, k := range d.keys {
 		env.Keys[k.Info.Name] = k.Info
 	}
 	for _, s := range d.cfg.Sockets {
 		env.Sockets = append(env.Sockets, s.Name)
 	}
-	return policy.Load(d.cfg.Policy, src, env)
+	p, err := policy.Load(d.cfg.Policy, src, env)
+	if err != nil {
+		return nil, err
+	}
+	labels, err := d.loadLabels(p)
+	if err != nil {
+		return nil, err
+	}
+	return &inForce{p, labels}, nil
 }
 
 // checkPlaces says what would keep the journal and the sockets from opening. Sockets
@@ -132,10 +146,12 @@ func (d *daemon) makeEngine() (err error) {
 	d.engine, err = signer.New(signer.Config{
 		Instance: d.journal.Instance(), Keys: d.keys,
 		Decoders: map[signer.Kind]signer.Decoder{
-			signer.KindEVMTransaction: evm.Transaction{},
-			signer.KindEVMMessage:     evm.Message{},
-			signer.KindDigest:         digest.Decoder{},
-			signer.KindAdmin:          admin.Decoder{},
+			signer.KindEVMTransaction:   evm.Transaction{},
+			signer.KindEVMTypedData:     evm.TypedData{},
+			signer.KindEVMAuthorization: evm.Authorization{},
+			signer.KindEVMMessage:       evm.Message{},
+			signer.KindDigest:           digest.Decoder{},
+			signer.KindAdmin:            admin.Decoder{},
 		},
 		Policy: d.policyNow(), Journal: d.journal, Verifier: verifier, Now: time.Now, Rand: rand.Reader, Log: d.log,
 		Administrator: administrator{d}, MaxRequests: d.cfg.MaxRequests, SignTimeout: d.cfg.SignTimeout,
@@ -145,7 +161,8 @@ func (d *daemon) makeEngine() (err error) {
 
 // address is the Ethereum address of a key that signs Ethereum payloads.
 func address(k signer.KeyInfo) string {
-	if !slices.Contains(k.Kinds, signer.KindEVMTransaction) && !slices.Contains(k.Kinds, signer.KindEVMMessage) {
+	ethereum := func(k signer.Kind) bool { return strings.HasPrefix(string(k), "evm.") }
+	if !slices.ContainsFunc(k.Kinds, ethereum) {
 		return ""
 	}
 	a, err := evm.Address(k.Public)

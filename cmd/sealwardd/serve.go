@@ -38,7 +38,7 @@ type daemon struct {
 	located     map[string]*backends.Key // by the key's name
 	keys        []signer.ManagedKey
 	journalKey  signer.Key
-	policy      atomic.Pointer[policy.Policy]
+	policy      atomic.Pointer[inForce]
 	journal     *journal.Journal
 	checkpoints *signer.CheckpointSigner
 	verifier    *receipt.Verifier // of checkpoints
@@ -55,7 +55,7 @@ type daemon struct {
 	policyError  string    // why the last reload was refused; owned by mu
 }
 
-func (d *daemon) policyNow() *policy.Policy { return d.policy.Load() }
+func (d *daemon) policyNow() *policy.Policy { return d.policy.Load().Policy }
 
 // serve runs the daemon until a signal or a failure ends it.
 func serve(ctx context.Context, path string, acceptTime bool, log *slog.Logger) (err error) {
@@ -116,7 +116,7 @@ func (d *daemon) makeServer() error {
 	d.metrics = newMetrics(d)
 	c := api.Config{
 		Engine: d.engine, Journal: d.journal, Checkpoint: d.checkpoint, VerifierKey: d.verifier.String(), Verify: d.verifyJournal, Status: d.status,
-		Limits: d.limits, Address: address, Devices: devices{d}, Observe: d.metrics.observe, Log: d.log,
+		Limits: d.limits, Address: address, Describe: d.describe, Devices: devices{d}, Observe: d.metrics.observe, Log: d.log,
 	}
 	d.server, err = ipc.NewServer(ipc.Config{
 		Listeners: listeners, Identifier: ipc.NewIdentifier(d.cfg.Private), Limits: ipc.DefaultLimits(), Log: d.log,
@@ -195,7 +195,7 @@ func (d *daemon) reload(ctx context.Context) {
 	}
 	p, err := d.loadPolicy()
 	if err == nil {
-		if err = d.engine.SetPolicy(ctx, p); err == nil {
+		if err = d.engine.SetPolicy(ctx, p.Policy); err == nil {
 			d.policy.Store(p)
 		}
 	}
@@ -217,7 +217,7 @@ func (d *daemon) reload(ctx context.Context) {
 		}
 	} else {
 		d.log.Info("a new policy is in force", "version", fmt.Sprintf("%x", p.Version()))
-		for _, n := range strangers(p) {
+		for _, n := range strangers(p.Policy) {
 			d.log.Warn(n)
 		}
 	}

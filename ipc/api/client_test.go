@@ -5,19 +5,15 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"connectrpc.com/connect"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/sealward/sealward/ipc/api"
 	v1 "github.com/sealward/sealward/ipc/api/sealward/v1"
@@ -283,60 +279,5 @@ func garbage(w http.ResponseWriter) {
 		if _, err := w.Write(chunk); err != nil {
 			return
 		}
-	}
-}
-
-func TestReadIntent(t *testing.T) {
-	until := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
-	got, err := api.ReadIntent(&v1.Intent{
-		Kind: "evm.transaction", Complete: true,
-		Effects: []*v1.Effect{{
-			Class: "allowance", Actor: "a", Counterparty: "b", Quantity: &v1.Quantity{Kind: "unlimited", Asset: "x"},
-			Until: timestamppb.New(until), Attributes: map[string]string{"contract": "c"},
-		}},
-		Outflow:  []*v1.Quantity{{Kind: "at_most", Asset: "x", Amount: "7"}, {Kind: "unknown"}},
-		Fee:      &v1.Quantity{Kind: "exact", Asset: "y", Amount: "115792089237316195423570985008687907853269984665640564039457584007913129639935"},
-		Fields:   []*v1.Field{{Name: "nonce", Value: "1"}},
-		Warnings: []*v1.Warning{{Code: "c", Severity: "danger", Text: "t"}},
-		Digests:  []*v1.Field{{Name: "d", Value: strings.Repeat("ab", 32)}},
-		Messages: []*v1.Message{{Scheme: "ecdsa-p256", Bytes: []byte{1}}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	fee, _ := new(big.Int).SetString("115792089237316195423570985008687907853269984665640564039457584007913129639935", 10)
-	want := signer.Intent{
-		Kind: signer.KindEVMTransaction, Complete: true,
-		Effects: []signer.Effect{{
-			Class: signer.ClassAllowance, Actor: "a", Counterparty: "b", Quantity: signer.Quantity{Kind: signer.QuantityUnlimited, Asset: "x"},
-			Until: until, Attributes: map[string]string{"contract": "c"},
-		}},
-		Outflow:  []signer.Quantity{signer.AtMost("x", big.NewInt(7)), {Kind: signer.QuantityUnknown}},
-		Fee:      signer.Exact("y", fee),
-		Fields:   []signer.Field{{Name: "nonce", Value: "1"}},
-		Warnings: []signer.Warning{{Code: "c", Severity: signer.SeverityDanger, Text: "t"}},
-		Digests:  []signer.Digest{{Name: "d", Value: [32]byte([]byte(strings.Repeat("\xab", 32)))}},
-		Messages: []signer.Message{{Scheme: signer.SchemeP256, Bytes: []byte{1}}},
-	}
-	if !reflect.DeepEqual(got, want) {
-		t.Errorf("ReadIntent = %+v, want %+v", got, want)
-	}
-}
-
-func TestReadIntentRefusesWhatItDoesNotUnderstand(t *testing.T) {
-	for name, m := range map[string]*v1.Intent{
-		"a kind of quantity of the future": {Fee: &v1.Quantity{Kind: "roughly", Amount: "1"}},
-		"a quantity without kind":          {Fee: &v1.Quantity{Amount: "1"}},
-		"exact without amount":             {Fee: &v1.Quantity{Kind: "exact"}},
-		"unlimited with amount":            {Fee: &v1.Quantity{Kind: "unlimited", Amount: "1"}},
-		"an amount that is no number":      {Fee: &v1.Quantity{Kind: "exact", Amount: "0x10"}},
-		"a negative amount":                {Fee: &v1.Quantity{Kind: "exact", Amount: "-1"}},
-		"a short digest":                   {Digests: []*v1.Field{{Name: "d", Value: "abcd"}}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if got, err := api.ReadIntent(m); codeOf(err) != signer.CodeInternal {
-				t.Errorf("ReadIntent = %+v, %v; want code %q", got, err, signer.CodeInternal)
-			}
-		})
 	}
 }

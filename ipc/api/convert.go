@@ -55,7 +55,9 @@ func waitOf(wait *durationpb.Duration) (time.Duration, error) {
 }
 
 func toIntent(in signer.Intent) *v1.Intent {
-	out := &v1.Intent{Kind: string(in.Kind), Complete: in.Complete, Fee: toQuantity(in.Fee)}
+	out := &v1.Intent{
+		Version: intentVersion, Kind: string(in.Kind), Class: string(in.Class()), Complete: in.Complete, Fees: toQuantity(in.Fee),
+	}
 	for _, e := range in.Effects {
 		out.Effects = append(out.Effects, &v1.Effect{
 			Class: string(e.Class), Actor: e.Actor, Counterparty: e.Counterparty, Quantity: toQuantity(e.Quantity),

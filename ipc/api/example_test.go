@@ -46,6 +46,8 @@ func Example() {
 	fmt.Print(console.Intent(intent, console.Names{}))
 	fmt.Printf("leaf %d, send: 0x%x\n", res.GetLeaf(), res.GetArtifact())
 	// Output:
+	// CLASS    transfer: SENDS value
+	//
 	// SENDS    1.5 ether (1500000000000000000 base units)
 	//          to 0x52908400098527886E0F7030069857D2E4169EE7
 	//          from 0x2c7536E3605D9C16a7a3D7b1898e529396a65c23 on eip155:1
@@ -64,12 +66,12 @@ func (payment) Sign(_ context.Context, m *connect.Request[v1.SignRequest]) (*con
 	return connect.NewResponse(&v1.SignResponse{
 		Id: m.Msg.GetRequest().GetId(), Leaf: 12, OutcomeLeaf: 13, Artifact: []byte{0x02, 0xf8},
 		Intent: &v1.Intent{
-			Kind: "evm.transaction", Complete: true,
+			Version: 1, Kind: "evm.transaction", Class: "transfer", Complete: true,
 			Effects: []*v1.Effect{{
 				Class: "transfer", Actor: "eip155:1:0x2c7536E3605D9C16a7a3D7b1898e529396a65c23", Counterparty: "eip155:1:0x52908400098527886E0F7030069857D2E4169EE7",
 				Quantity: &v1.Quantity{Kind: "exact", Asset: coin, Amount: "1500000000000000000"},
 			}},
-			Fee:     &v1.Quantity{Kind: "at_most", Asset: coin, Amount: "420000000000000"},
+			Fees:    &v1.Quantity{Kind: "at_most", Asset: coin, Amount: "420000000000000"},
 			Outflow: []*v1.Quantity{{Kind: "at_most", Asset: coin, Amount: "1500420000000000000"}},
 		},
 	}), nil

@@ -4,6 +4,10 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/big"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	v1 "github.com/sealward/sealward/ipc/api/sealward/v1"
 	"github.com/sealward/sealward/signer"
@@ -11,10 +15,14 @@ import (
 
 // ReadIntent turns an intent as it travels into the one that package signer
 // speaks of, for showing it with package ipc/console. What it does not understand
-// is an error or stands for the worst, never left out.
+// is an error or stands for the worst, never left out: a class that it does not know is
+// the worst there is, and a quantity of a kind that it does not know has no bound.
 func ReadIntent(m *v1.Intent) (signer.Intent, error) {
 	var r intentReader
-	in := signer.Intent{Kind: signer.Kind(m.GetKind()), Complete: m.GetComplete(), Fee: r.quantity(m.GetFee())}
+	if v := m.GetVersion(); v != intentVersion {
+		r.fail("it has version %d; this program reads version %d", v, intentVersion)
+	}
+	in := signer.Intent{Kind: signer.Kind(m.GetKind()), Complete: m.GetComplete(), Fee: r.quantity(m.GetFees())}
 	for _, e := range m.GetEffects() {
 		effect := signer.Effect{
 			Class: signer.Class(e.GetClass()), Actor: e.GetActor(), Counterparty: e.GetCounterparty(),
@@ -40,6 +48,10 @@ func ReadIntent(m *v1.Intent) (signer.Intent, error) {
 	for _, msg := range m.GetMessages() {
 		in.Messages = append(in.Messages, signer.Message{Scheme: signer.Scheme(msg.GetScheme()), Bytes: msg.GetBytes()})
 	}
+	named := func(e signer.Effect) bool { return string(e.Class) == m.GetClass() }
+	if m.GetClass() != string(in.Class()) && !slices.ContainsFunc(in.Effects, named) {
+		r.fail("it is of class %.40q, and none of its effects is", m.GetClass())
+	}
 	if r.err != nil {
 		return signer.Intent{}, &Error{Code: codeOfNonsense, Message: fmt.Sprintf("the intent in the answer cannot be read: %v", r.err)}
 	}
@@ -60,10 +72,13 @@ func (r *intentReader) quantity(m *v1.Quantity) signer.Quantity {
 		return signer.Quantity{}
 	}
 	q := signer.Quantity{Asset: m.GetAsset()}
+	if m.GetKind() == "" {
+		r.fail("a quantity without a kind")
+		return q
+	}
 	for q.Kind = signer.QuantityNone; q.Kind.String() != m.GetKind(); q.Kind++ {
 		if q.Kind == signer.QuantityUnknown {
-			r.fail("quantity of kind %.40q", m.GetKind())
-			return q
+			return q // of a newer daemon
 		}
 	}
 	if counted := q.Kind == signer.QuantityExact || q.Kind == signer.QuantityAtMost; counted == (m.GetAmount() == "") {
@@ -91,5 +106,41 @@ func (r *intentReader) hash(s string) (sum [32]byte) {
 	return sum
 }
 
-// WriteIntent is the inverse of [ReadIntent].
-func WriteIntent(in signer.Intent) *v1.Intent { return toIntent(in) }
+// intentVersion is that of the intent document.
+const intentVersion = 1
+
+// Document is the intent document of a payload that is looked at now. The labels are
+// nil where no descriptor applies.
+func Document(in signer.Intent, labels *signer.ClearSigning, now time.Time) *v1.Intent {
+	out := toIntent(in)
+	for _, e := range out.GetEffects() {
+		if e.GetUntil() != nil {
+			// A time.Duration ends after 292 years.
+			e.Remaining = &durationpb.Duration{Seconds: e.GetUntil().GetSeconds() - now.Unix()}
+		}
+	}
+	if labels != nil {
+		out.ClearSigning = &v1.ClearSigning{
+			Descriptor_: labels.Descriptor, Owner: labels.Owner, Intent: labels.Intent, InterpolatedIntent: labels.InterpolatedIntent,
+		}
+		for _, f := range labels.Fields {
+			out.ClearSigning.Fields = append(out.ClearSigning.Fields, &v1.Labelled{Label: f.Label, Value: f.Value})
+		}
+	}
+	return out
+}
+
+// ReadClearSigning returns the labels of a document, or nil.
+func ReadClearSigning(m *v1.Intent) *signer.ClearSigning {
+	c := m.GetClearSigning()
+	if c == nil {
+		return nil
+	}
+	out := &signer.ClearSigning{
+		Descriptor: c.GetDescriptor_(), Owner: c.GetOwner(), Intent: c.GetIntent(), InterpolatedIntent: c.GetInterpolatedIntent(),
+	}
+	for _, f := range c.GetFields() {
+		out.Fields = append(out.Fields, signer.Labelled{Label: f.GetLabel(), Value: f.GetValue()})
+	}
+	return out
+}

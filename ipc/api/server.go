@@ -45,6 +45,8 @@ type Config struct {
 	Devices Devices
 	// Address is the Ethereum address of a key, or empty.
 	Address func(signer.KeyInfo) string
+	// Describe returns what the owner's descriptors call the parts of a payload, or nil.
+	Describe func(signer.Proposal) *signer.ClearSigning
 	// Observe is told of every request that was answered: its method, the code of
 	// the answer ("ok" for success) and how long it took.
 	Observe func(method, code string, took time.Duration)
@@ -232,7 +234,7 @@ func (d *door) Inspect(ctx context.Context, m *connect.Request[v1.InspectRequest
 	if err != nil {
 		return nil, d.fail(ctx, c, "", err)
 	}
-	return connect.NewResponse(&v1.InspectResponse{Intent: toIntent(p.Intent)}), nil
+	return connect.NewResponse(&v1.InspectResponse{Intent: Document(p.Intent, d.c.Describe(p), time.Now())}), nil
 }
 
 func (d *door) CheckPolicy(ctx context.Context, m *connect.Request[v1.CheckPolicyRequest]) (*connect.Response[v1.CheckPolicyResponse], error) {

@@ -18,6 +18,9 @@ var update = flag.Bool("update", false, "write the golden files")
 
 const (
 	eth    = "eip155:1/slip44:60"
+	weth   = "eip155:1/erc20:0xC02aaA39b223FE8D0A0e5C4F27eAD9083C756Cc2"
+	punks  = "eip155:1/erc721:0xb47e3cd837dDF8e4c57F05d70Ab865de6e193BBB"
+	safe   = "eip155:1:0x4F2083f5fBede34C2714aFfb3105539775f7FE64"
 	usdc   = "eip155:1/erc20:0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48"
 	me     = "eip155:1:0x2c7536E3605D9C16a7a3D7b1898e529396a65c23"
 	acme   = "eip155:1:0x52908400098527886E0F7030069857D2E4169EE7"
@@ -27,10 +30,15 @@ const (
 
 var names = Names{
 	Assets: map[string]signer.Asset{
-		eth:  {ID: eth, Name: "eth", Decimals: 18},
-		usdc: {ID: usdc, Name: "usdc", Decimals: 6},
+		eth:   {ID: eth, Name: "eth", Decimals: 18},
+		usdc:  {ID: usdc, Name: "usdc", Decimals: 6},
+		weth:  {ID: weth, Name: "weth", Decimals: 18},
+		punks: {ID: punks, Name: "punks"},
 	},
-	Accounts: map[string]string{acme: "Acme Hosting"},
+	Accounts:  map[string]string{acme: "Acme Hosting"},
+	Contracts: map[string]signer.Contract{safe: {Name: "treasury", Kind: signer.ContractSafe}},
+	Described: map[string]string{router: "Uniswap V3 Router", acme: "Not Acme"},
+	Now:       time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC),
 }
 
 func wei(s string) *big.Int {
@@ -63,14 +71,17 @@ func message(text string) signer.Intent {
 	}
 }
 
-// The golden files are what people read; a change in them is to be looked at.
 func TestIntentReadsLikeItsGoldenFile(t *testing.T) {
 	unlimited := signer.Quantity{Kind: signer.QuantityUnlimited, Asset: usdc}
 	for name, in := range map[string]signer.Intent{
 		"a payment to a known payee": transaction(
 			signer.Effect{Class: signer.ClassTransfer, Actor: me, Counterparty: acme, Quantity: signer.Exact(eth, wei("1500000000000000000"))}),
-		"a payment to a look-alike of a known payee": transaction(
-			signer.Effect{Class: signer.ClassTransfer, Actor: me, Counterparty: poison, Quantity: signer.Exact(usdc, wei("1"))}),
+		"a payment to a look-alike of a known payee": func() signer.Intent {
+			in := transaction(signer.Effect{Class: signer.ClassTransfer, Actor: me, Counterparty: poison, Quantity: signer.Exact(usdc, wei("1"))})
+			in.Warnings = []signer.Warning{{Code: "evm_resembles_known", Severity: signer.SeverityDanger,
+				Text: address(poison) + " begins and ends like " + address(acme) + " (Acme Hosting), which you know, but is another address"}}
+			return in
+		}(),
 		"a payment without a key": transaction(
 			signer.Effect{Class: signer.ClassTransfer, Counterparty: acme, Quantity: signer.Exact("eip155:137/slip44:60", wei("25"))}),
 		"an asset that is not in the book": transaction(
@@ -120,25 +131,25 @@ func TestIntentReadsLikeItsGoldenFile(t *testing.T) {
 		"a message in Chinese wraps by columns":                 message(strings.Repeat("\u4e2d", 60)),
 		"a long message ends with its hash":                     message(strings.Repeat("0123456789abcdef", 64)),
 	} {
-		t.Run(name, func(t *testing.T) {
-			path := filepath.Join("testdata", strings.ReplaceAll(name, " ", "-")+".txt")
-			got := Intent(in, names)
-			if *update {
-				if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got != string(want) {
-				t.Errorf("Intent is\n%s\nwant\n%s", got, want)
-			}
-			if again := Intent(in, names); again != got {
-				t.Errorf("a second time it is\n%s", again)
-			}
-		})
+		t.Run(name, func(t *testing.T) { golden(t, name, Intent(in, names)) })
+	}
+}
+
+// golden compares with testdata. What people read is to be looked at when it changes.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", strings.ReplaceAll(name, " ", "-")+".txt")
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("it is\n%s\nwant\n%s", got, want)
 	}
 }
 
@@ -164,6 +175,8 @@ func TestAmount(t *testing.T) {
 		"smallest":                      {"1", usdc, "0.000001 usdc (1 base units)"},
 		"zero":                          {"0", usdc, "0 usdc (0 base units)"},
 		"all of 256 bits":               {"115792089237316195423570985008687907853269984665640564039457584007913129639935", eth, "115792089237316195423570985008687907853269984665640564039457.584007913129639935 eth (115792089237316195423570985008687907853269984665640564039457584007913129639935 base units)"},
+		"items of a collection":         {"1", punks + "/17", "1 of item 17 of punks (" + punks + ")"},
+		"items of nobody's collection":  {"1", "eip155:1/erc1155:0x00/17", "1 of item 17 of eip155:1/erc1155:0x00"},
 		"requests":                      {"5", signer.AssetRequests, "5 requests"},
 		"coin of a chain not in a book": {"10", "eip155:10/slip44:60", "0.00000000000000001 eip155:10/slip44:60 (10 base units)"},
 		"unknown token":                 {"10", "eip155:1/erc20:0x00", "10 base units of eip155:1/erc20:0x00"},
@@ -175,6 +188,9 @@ func TestAmount(t *testing.T) {
 				t.Errorf("amount = %q, want %q", got, c.want)
 			}
 			short, _, _ := strings.Cut(c.want, " (")
+			if strings.HasPrefix(name, "items") {
+				short = c.want // the collection's id stays
+			}
 			if got := Amount(wei(c.n), c.asset, names); got != short {
 				t.Errorf("Amount = %q, want %q", got, short)
 			}
@@ -231,13 +247,4 @@ func unsafeText(t *testing.T, s string) string {
 		s = rest
 	}
 	return b.String()
-}
-
-func TestEveryClassIsShownByNameOfItsOwn(t *testing.T) {
-	for _, class := range signer.Classes() {
-		in := signer.Intent{Kind: "test", Complete: true, Effects: []signer.Effect{{Class: class, Attributes: map[string]string{"key": "hot"}}}}
-		if text := Intent(in, Names{}); strings.Contains(text, "does not know") {
-			t.Errorf("class %q is shown as unknown:\n%s", class, text)
-		}
-	}
 }

@@ -4,30 +4,30 @@ import (
 	"cmp"
 	"encoding/hex"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sealward/sealward/signer"
 )
 
-// Names are what the owner's own files call things. Nothing else names anything.
+// Names are what the owner's own files call things, and, of the lowest rank, what
+// descriptors call contracts. Nothing else names anything.
 type Names struct {
-	Assets   map[string]signer.Asset // by CAIP-19 id
-	Accounts map[string]string       // labels, by CAIP-10 id
+	Assets    map[string]signer.Asset    // by CAIP-19 id
+	Accounts  map[string]string          // labels, by CAIP-10 id
+	Contracts map[string]signer.Contract // by CAIP-10 id
+	Described map[string]string          // by CAIP-10 id; shown as the word of a descriptor
+	Now       time.Time                  // for spans until an end; zero: none are shown
 }
 
 // Intent shows what signing would do. The same intent and names give the same
 // text.
 func Intent(in signer.Intent, names Names) string {
 	p := printer{names: names}
+	p.class(in)
 	p.alarms(in)
-	for _, e := range in.Effects {
-		p.effect(e)
-	}
-	if len(in.Effects) == 0 {
-		p.line("ERROR", "the decoder found no effect at all; do not sign this")
-	}
+	p.effects(in.Effects)
 	p.costs(in)
 	p.details(in)
 	return p.b.String()
@@ -38,12 +38,32 @@ type printer struct {
 	names Names
 }
 
+// margin is where the text of a line of ours begins; what does not fit on it goes on
+// further to the right, so that nothing in it can look like a line of ours.
+const (
+	margin   = "         "
+	overhang = margin + "  "
+)
+
 // line writes one line of ours: a word in capitals and what it is about. rest
 // must be safe.
-func (p *printer) line(word, rest string) { fmt.Fprintf(&p.b, "%-8s %s\n", word, rest) }
+func (p *printer) line(word, rest string) { flow(&p.b, fmt.Sprintf("%-8s ", word), overhang, rest) }
 
 // more continues a line.
-func (p *printer) more(rest string) { p.line("", rest) }
+func (p *printer) more(rest string) { flow(&p.b, margin, overhang, rest) }
+
+// class is the worst that the intent does.
+func (p *printer) class(in signer.Intent) {
+	switch class := in.Class(); {
+	case len(in.Effects) == 0:
+		p.line("ERROR", "the decoder found no effect at all; do not sign this")
+	case headlines[class] == "":
+		p.line("CLASS", Safe(string(class))+": THIS PROGRAM DOES NOT KNOW WHAT THAT IS; it may do anything")
+	default:
+		p.line("CLASS", Safe(string(class))+": "+headlines[class])
+	}
+	p.b.WriteString("\n")
+}
 
 // ranks orders severities, the worst first. One that is not ours counts as worst.
 var ranks = map[signer.Severity]int{signer.SeverityDanger: 1, signer.SeverityWarn: 2, signer.SeverityInfo: 3}
@@ -63,83 +83,8 @@ func (p *printer) alarms(in signer.Intent) {
 	for _, w := range warnings {
 		p.line(cmp.Or(severityWords[w.Severity], "DANGER"), fmt.Sprintf("%s (%s)", Safe(w.Text), Safe(w.Code)))
 	}
-	for _, e := range in.Effects {
-		for _, label := range p.resembles(e.Counterparty) {
-			p.line("DANGER", fmt.Sprintf("%s resembles %s but is another address", address(e.Counterparty), label))
-		}
-	}
 	if p.b.Len() > before {
 		p.b.WriteString("\n")
-	}
-}
-
-func (p *printer) effect(e signer.Effect) {
-	to := p.account(e.Counterparty)
-	zero := e.Quantity.N != nil && e.Quantity.N.Sign() == 0
-	switch e.Class {
-	case signer.ClassTransfer:
-		p.line("SENDS", p.quantity(e.Quantity))
-		p.more("to " + to)
-	case signer.ClassAllowance:
-		switch {
-		case zero:
-			p.line("REVOKES", "what "+to)
-			p.more("may take of " + p.asset(e.Quantity.Asset))
-		case e.Until.IsZero():
-			p.line("GRANTS", p.quantity(e.Quantity)+", until revoked")
-			p.more("to " + to)
-		default:
-			p.line("GRANTS", p.quantity(e.Quantity)+", until "+e.Until.UTC().Format("2006-01-02 15:04:05 UTC"))
-			p.more("to " + to)
-		}
-	case signer.ClassCreate:
-		p.line("CREATES", "a contract; what it does could not be read")
-		if e.Counterparty != "" {
-			p.more("at " + to)
-		}
-		p.along(e.Quantity)
-	case signer.ClassUnknownCall:
-		p.line("CALLS", to)
-		p.more("what this does could not be read: it may move anything")
-		p.along(e.Quantity)
-	case signer.ClassMessage:
-		p.line("ATTESTS", "a message, shown below")
-	case signer.ClassOpaque:
-		p.line("SIGNS", "a hash of something unknown: it may do anything")
-	default:
-		if act, ok := acts[e.Class]; ok {
-			p.line(act.word, act.text)
-			break
-		}
-		p.line("DOES", fmt.Sprintf("something that this program does not know: %s", Safe(string(e.Class))))
-		p.more(p.quantity(e.Quantity) + ", " + to)
-	}
-	_, isAct := acts[e.Class]
-	if e.Actor != "" {
-		p.more("from " + p.account(e.Actor) + chainOf(e.Actor))
-	} else if !isAct && e.Class != signer.ClassMessage && e.Class != signer.ClassOpaque {
-		p.more("from: unknown (no key given)" + chainOf(e.Counterparty))
-	}
-	for _, name := range slices.Sorted(maps.Keys(e.Attributes)) {
-		p.fact(Safe(strings.ReplaceAll(name, "_", " ")), e.Attributes[name])
-	}
-}
-
-// acts are what administrative requests do; whose key it is, the attributes say.
-var acts = map[signer.Class]struct{ word, text string }{
-	signer.ClassKeyCreate:    {"MAKES", "a key in a device"},
-	signer.ClassKeyImport:    {"TAKES IN", "a key that was made elsewhere"},
-	signer.ClassKeyAttest:    {"PROVES", "where a key is"},
-	signer.ClassKeyDisable:   {"DISABLES", "a key: it signs nothing any more until it is enabled again"},
-	signer.ClassKeyEnable:    {"ENABLES", "a key that was disabled"},
-	signer.ClassKeyRotate:    {"SUCCEEDS", "a key by another one, which the first signs"},
-	signer.ClassKeyDuplicate: {"COPIES", "a key to another device"},
-}
-
-// along is what a call or a creation carries beside its unknown effect.
-func (p *printer) along(q signer.Quantity) {
-	if q.Kind != signer.QuantityNone && q.Kind != signer.QuantityUnknown {
-		p.more("takes along " + p.quantity(q))
 	}
 }
 
@@ -168,29 +113,36 @@ func (p *printer) details(in signer.Intent) {
 		p.b.WriteString("\n")
 	}
 	for _, f := range in.Fields {
-		p.fact(Safe(f.Name), f.Value)
+		p.fact(f.Name, f.Value)
 	}
 	if len(in.Digests) > 0 {
 		p.b.WriteString("\ncompare on a second device:\n")
 	}
 	for _, d := range in.Digests {
-		fmt.Fprintf(&p.b, "  %s\n    0x%s\n", Safe(d.Name), hex.EncodeToString(d.Value[:]))
+		flow(&p.b, "  ", "      ", nameOf(d.Name))
+		fmt.Fprintf(&p.b, "    0x%s\n", hex.EncodeToString(d.Value[:]))
 	}
 }
 
 // fact writes a name and a value: on one line when the value is short and all of
 // it shows as it is, else as a block.
 func (p *printer) fact(name, value string) {
-	if columns(value) <= 56 && Safe(value) == value && strings.TrimSpace(value) == value && value != "" {
-		fmt.Fprintf(&p.b, "  %-24s %s\n", name, value)
+	const named, valued = 24, screen - 2 - 24 - 1
+	name = nameOf(name)
+	asItIs := value != "" && visibleSpaces(Safe(value)) == value
+	if asItIs && columns(name) <= named && columns(value) <= valued {
+		fmt.Fprintf(&p.b, "  %-*s %s\n", named, name, value)
 	} else {
-		fmt.Fprintf(&p.b, "  %s\n", name)
+		flow(&p.b, "  ", "      ", name)
 		block(&p.b, "    ", value)
 	}
 	if word, which := mixed(value); word != "" {
-		fmt.Fprintf(&p.b, "    note: the word %q mixes %s letters, which look alike\n", Safe(word), which)
+		flow(&p.b, "    ", "      ", fmt.Sprintf("note: the word \"%s\" mixes %s letters, which look alike", Safe(word), which))
 	}
 }
+
+// nameOf is a name that begins a line. One that is empty is shown, too.
+func nameOf(s string) string { return cmp.Or(visibleSpaces(Safe(s)), `""`) }
 
 // Claim shows what a caller says of its own request.
 func Claim(text string) string {

@@ -2,9 +2,7 @@ package console
 
 import (
 	"fmt"
-	"maps"
 	"math/big"
-	"slices"
 	"strings"
 
 	"github.com/sealward/sealward/signer"
@@ -45,10 +43,13 @@ func Amount(n *big.Int, asset string, names Names) string {
 }
 
 // amount writes an integer of base units with the integer itself: "2.5 usdc (2500000
-// base units)".
+// base units)". An item of a collection is counted in whole ones.
 func (p *printer) amount(n *big.Int, asset string) string {
 	if asset == signer.AssetRequests {
 		return n.String() + " requests"
+	}
+	if _, _, item := itemOf(asset); item {
+		return n.String() + " of " + p.asset(asset)
 	}
 	a, ok := p.known(asset)
 	if !ok {
@@ -61,7 +62,21 @@ func (p *printer) asset(id string) string {
 	if a, ok := p.known(id); ok {
 		return fmt.Sprintf("%s (%s)", Safe(a.Name), Safe(id))
 	}
+	if collection, number, ok := itemOf(id); ok {
+		return "item " + Safe(number) + " of " + p.asset(collection)
+	}
 	return Safe(id)
+}
+
+// itemOf splits the id of one item of a collection: eip155:1/erc721:0xC/17. The book
+// has the collection.
+func itemOf(id string) (collection, number string, ok bool) {
+	i := strings.LastIndexByte(id, '/')
+	_, reference, _ := strings.Cut(id, "/")
+	if !strings.HasPrefix(reference, "erc721:") && !strings.HasPrefix(reference, "erc1155:") || !strings.Contains(reference, "/") {
+		return "", "", false
+	}
+	return id[:i], id[i+1:], true
 }
 
 // known finds an asset. Beside the book only what a standard fixes is known: a
@@ -99,15 +114,66 @@ func decimal(n *big.Int, decimals int) string {
 	return sign + whole + "." + part
 }
 
-// account writes a CAIP-10 account by its address, in full, and the owner's label.
+// account writes a CAIP-10 account by its address, in full, and what it is called.
 func (p *printer) account(id string) string {
-	if id == "" {
+	switch {
+	case id == "":
 		return "nobody"
+	case address(id) == "":
+		return Safe(id)
 	}
-	if label, ok := p.names.Accounts[id]; ok {
-		return fmt.Sprintf("%s (%s)", address(id), Safe(label))
+	if label := p.label(id); label != "" {
+		return address(id) + " (" + label + ")"
 	}
 	return address(id)
+}
+
+// label is what an account is called, or empty: what the owner's files say before what
+// a descriptor says, which is quoted.
+func (p *printer) label(id string) string {
+	if label, ok := p.names.Accounts[id]; ok {
+		return Safe(label)
+	}
+	if c, ok := p.names.Contracts[id]; ok {
+		return fmt.Sprintf("%s, a contract of kind %s", Safe(c.Name), Safe(string(c.Kind)))
+	}
+	if a, ok := p.token(id); ok {
+		return "the contract of " + Safe(a.Name)
+	}
+	if isZero(id) {
+		return "the zero address: nobody"
+	}
+	if name, ok := p.names.Described[id]; ok {
+		return "a descriptor file calls it " + quoted(name)
+	}
+	return ""
+}
+
+// token is the asset whose contract an account is.
+func (p *printer) token(id string) (signer.Asset, bool) {
+	i := strings.LastIndexByte(id, ':')
+	if i < 0 {
+		return signer.Asset{}, false
+	}
+	for _, standard := range []string{"/erc20:", "/erc721:", "/erc1155:"} {
+		if a, ok := p.names.Assets[id[:i]+standard+id[i+1:]]; ok {
+			return a, true
+		}
+	}
+	return signer.Asset{}, false
+}
+
+// knows reports whether the owner's files have an account.
+func (p *printer) knows(id string) bool {
+	_, labelled := p.names.Accounts[id]
+	_, contract := p.names.Contracts[id]
+	_, token := p.token(id)
+	return labelled || contract || token
+}
+
+// isZero reports whether an account is the zero address of an EVM chain.
+func isZero(id string) bool {
+	return id[strings.LastIndexByte(id, ':')+1:] == "0x"+strings.Repeat("0", 40)
 }
 
 // address is a CAIP-10 account without its chain.
@@ -119,23 +185,4 @@ func chainOf(id string) string {
 		return " on " + Safe(id[:i])
 	}
 	return ""
-}
-
-// resembles finds entries of the owner's book that an account is not, but whose
-// address begins and ends like its own: what address poisoning plants in a
-// payer's history.
-func (p *printer) resembles(id string) []string {
-	const ends = 4 // characters; wallets that shorten show as many
-	if _, mine := p.names.Accounts[id]; mine || id == "" {
-		return nil
-	}
-	a := strings.ToLower(strings.TrimPrefix(address(id), "0x"))
-	var out []string
-	for _, other := range slices.Sorted(maps.Keys(p.names.Accounts)) {
-		b := strings.ToLower(strings.TrimPrefix(address(other), "0x"))
-		if a != b && len(a) == len(b) && len(a) > 2*ends && a[:ends] == b[:ends] && a[len(a)-ends:] == b[len(b)-ends:] {
-			out = append(out, fmt.Sprintf("%s (%s)", address(other), Safe(p.names.Accounts[other])))
-		}
-	}
-	return out
 }

@@ -1,7 +1,6 @@
 package console
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"strings"
 	"unicode"
@@ -62,52 +61,6 @@ var rightToLeft = &unicode.RangeTable{
 		{Lo: 0x10800, Hi: 0x10FFF, Stride: 1},
 		{Lo: 0x1E800, Hi: 0x1EFFF, Stride: 1},
 	},
-}
-
-// width is how many columns a block of text takes, its margin not counted.
-const width = 72
-
-// block writes text of theirs on lines of its own. Each begins with a bar, so that
-// no line break or run of spaces in it can begin one of ours.
-func block(b *strings.Builder, indent, s string) {
-	lines := 1
-	column := 0
-	b.WriteString(indent + "| ")
-	for rest := s; rest != ""; {
-		r, size := utf8.DecodeRuneInString(rest)
-		text := escape(r, rest[:size])
-		rest = rest[size:]
-		if r == ' ' && (rest == "" || rest[0] == '\n') {
-			text = `\u{20}` // at the end of a line it would not be seen
-		}
-		w := columns(text)
-		if column+w > width {
-			b.WriteString("\n" + indent + "| ")
-			column, lines = 0, lines+1
-		}
-		b.WriteString(text)
-		column += w
-		if r == '\n' && rest != "" {
-			b.WriteString("\n" + indent + "| ")
-			column, lines = 0, lines+1
-		}
-	}
-	b.WriteString("\n")
-	if lines > 10 {
-		fmt.Fprintf(b, "%ssha256 of these %d bytes: %x\n", indent, len(s), sha256.Sum256([]byte(s)))
-	}
-}
-
-// columns is how many columns a text takes at most: from U+1100 on, where the wide
-// characters of East Asia begin, two for each.
-func columns(s string) (n int) {
-	for _, r := range s {
-		n++
-		if r >= 0x1100 {
-			n++
-		}
-	}
-	return n
 }
 
 // scripts whose letters are taken for one another.

@@ -31,11 +31,11 @@ func (d Decoder) Decode(payload []byte, key signer.KeyInfo, book signer.Book) (s
 	if key.Name != signer.AdminKey {
 		return signer.Intent{}, signer.Invalid("administrative request: it is for key %q, not for %q", signer.AdminKey, key.Name)
 	}
-	return d.Preview(payload, book)
+	return d.Preview(payload, "", book)
 }
 
 // Preview shows an order to people who have no daemon.
-func (Decoder) Preview(payload []byte, _ signer.Book) (signer.Intent, error) {
+func (Decoder) Preview(payload []byte, _ string, _ signer.Book) (signer.Intent, error) {
 	o, err := Parse(payload)
 	if err != nil {
 		return signer.Intent{}, err
@@ -67,6 +67,12 @@ func (Decoder) Preview(payload []byte, _ signer.Book) (signer.Intent, error) {
 			Text: "the target need not prove that it is a genuine device: whoever made it may be able to read the key"})
 	}
 	return in, nil
+}
+
+// Recognises implements [signer.Decoder].
+func (Decoder) Recognises(payload []byte) bool {
+	_, err := Parse(payload)
+	return err == nil
 }
 
 // Assemble implements [signer.Decoder]. An act has no signatures.

@@ -47,7 +47,7 @@ func (Decoder) Decode(payload []byte, key signer.KeyInfo, _ signer.Book) (signer
 }
 
 // Preview shows a digest to people who have no key: it has no message to sign.
-func (Decoder) Preview(payload []byte, _ signer.Book) (signer.Intent, error) {
+func (Decoder) Preview(payload []byte, _ string, _ signer.Book) (signer.Intent, error) {
 	in, _, err := meaning(payload)
 	return in, err
 }

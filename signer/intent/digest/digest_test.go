@@ -97,11 +97,11 @@ func TestLongerDigests(t *testing.T) {
 }
 
 func TestPreviewHasNothingToSign(t *testing.T) {
-	in, err := digest.Decoder{}.Preview(sum[:], signer.Book{})
+	in, err := digest.Decoder{}.Preview(sum[:], "", signer.Book{})
 	if err != nil || len(in.Messages) != 0 || in.Complete || in.Effects[0].Class != signer.ClassOpaque {
 		t.Errorf("Preview = %+v, %v; want it opaque, without a message", in, err)
 	}
-	if _, err := (digest.Decoder{}).Preview(sum[:31], signer.Book{}); signer.CodeOf(err) != signer.CodeInvalid {
+	if _, err := (digest.Decoder{}).Preview(sum[:31], "", signer.Book{}); signer.CodeOf(err) != signer.CodeInvalid {
 		t.Errorf("Preview error = %v, want code %q", err, signer.CodeInvalid)
 	}
 }

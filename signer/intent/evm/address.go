@@ -2,6 +2,7 @@ package evm
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/crypto"
@@ -16,6 +17,16 @@ func Address(pub signer.PublicKey) (string, error) {
 		return "", err
 	}
 	return a.Hex(), nil
+}
+
+// readSender reads the address of a sender that people name; nil for none.
+func readSender(text string) (*common.Address, error) {
+	if text == "" {
+		return nil, nil
+	}
+	var r textReader
+	a := r.address("from", text)
+	return &a, r.err
 }
 
 // senderText writes a sender for people; nil is one that is not known.
@@ -34,7 +45,12 @@ func addressOf(pub signer.PublicKey) (common.Address, error) {
 	if _, err := crypto.UnmarshalPubkey(pub.Bytes); err != nil {
 		return common.Address{}, signer.Invalid("ethereum address: the public key is not an uncompressed point of secp256k1")
 	}
-	return common.BytesToAddress(crypto.Keccak256(pub.Bytes[1:])[12:]), nil
+	return addressOfPoint(pub.Bytes), nil
+}
+
+// addressOfPoint is the address of the key whose uncompressed point it is.
+func addressOfPoint(point []byte) common.Address {
+	return common.BytesToAddress(crypto.Keccak256(point[1:])[12:])
 }
 
 // chainName is the CAIP-2 name of a chain; CAIP-10 accounts and CAIP-19 assets
@@ -43,9 +59,8 @@ func chainName(id uint64) string { return "eip155:" + strconv.FormatUint(id, 10)
 
 func account(chain string, a common.Address) string { return chain + ":" + a.Hex() }
 
-func erc20(chain string, contract common.Address) string {
-	return chain + "/erc20:" + contract.Hex()
-}
+// addressOnly is a CAIP-10 account without its chain.
+func addressOnly(account string) string { return account[strings.LastIndexByte(account, ':')+1:] }
 
 // native is a chain's own coin. SLIP-44 gives 60 to Ether; the same number stands
 // for the coin of every chain here, which CAIP-19 tells apart by the chain.

@@ -11,7 +11,7 @@ import (
 )
 
 func BenchmarkDecode(b *testing.B) {
-	key, names := keyFor(b, "eip155:1"), book()
+	key, names := keyFor(b, "eip155:1"), callBook()
 	token := pay(onToken(call(transfer, payee, big.NewInt(5))))
 	for _, bench := range []struct {
 		name    string
@@ -22,6 +22,7 @@ func BenchmarkDecode(b *testing.B) {
 		{"transfer as hexadecimal", evm.Transaction{}, toHex(raw(b, pay(nil)))},
 		{"transfer as JSON", evm.Transaction{}, toJSON(b, object(types.NewTx(pay(nil)), big.NewInt(1)))},
 		{"token transfer", evm.Transaction{}, raw(b, token)},
+		{"Safe MultiSend of 100 transfers", evm.Transaction{}, raw(b, toContract(ourSafe, 0, safeBatch(100)))},
 		{"message", evm.Message{}, []byte("I own this")},
 	} {
 		b.Run(bench.name, func(b *testing.B) {

@@ -16,15 +16,17 @@ import (
 	"github.com/sealward/sealward/signer"
 )
 
-// Transaction decodes unsigned transactions: kind "evm.transaction". A payload is
-// the JSON object that eth_signTransaction takes, or the unsigned bytes, as they
-// are or as hexadecimal text with 0x.
+// Transaction decodes transactions of types 0 to 4: kind "evm.transaction". A payload
+// is the JSON object that eth_signTransaction takes, or the bytes of a transaction,
+// unsigned or signed, as they are or as hexadecimal text with 0x. A signed one must be
+// signed by the key, which then signs it again. Blobs do not come along: what is
+// signed are their hashes.
 type Transaction struct{}
 
 var _ signer.Decoder = Transaction{}
 
 // Version implements [signer.Decoder].
-func (Transaction) Version() string { return "evm.transaction/1" }
+func (Transaction) Version() string { return "evm.transaction/2" }
 
 // Decode implements [signer.Decoder].
 func (Transaction) Decode(payload []byte, key signer.KeyInfo, book signer.Book) (signer.Intent, error) {
@@ -37,30 +39,56 @@ func (Transaction) Decode(payload []byte, key signer.KeyInfo, book signer.Book) 
 		return signer.Intent{}, err
 	}
 	if !slices.Contains(key.Chains, chainName(tx.chainID)) {
-		return signer.Intent{}, wrongChain(tx.chainID, key)
+		return signer.Intent{}, wrongChain("transaction", tx.chainID, key)
 	}
 	return meaning(tx, &from, book)
 }
 
-// Preview returns what a payload would do whoever signs it, for people who read
-// one without a key: its sender is unknown and it has no message to sign.
-func (Transaction) Preview(payload []byte, book signer.Book) (signer.Intent, error) {
-	tx, err := read(payload, nil)
+// Preview returns what a payload would do, for people who read one without a key: it
+// has no message to sign. The sender is the address from, or unknown where that is
+// empty.
+func (Transaction) Preview(payload []byte, from string, book signer.Book) (signer.Intent, error) {
+	sender, err := readSender(from)
 	if err != nil {
 		return signer.Intent{}, err
 	}
-	in, err := meaning(tx, nil, book)
+	tx, err := read(payload, sender)
+	if err != nil {
+		return signer.Intent{}, err
+	}
+	if tx.signed != nil {
+		sender = &tx.signed.by
+	}
+	in, err := meaning(tx, sender, book)
 	in.Messages = nil
 	return in, err
 }
+
+// Recognises implements [signer.Decoder].
+func (Transaction) Recognises(payload []byte) bool { return isTransaction(payload) }
 
 func meaning(tx *transaction, from *common.Address, book signer.Book) (signer.Intent, error) {
 	fee, err := tx.check()
 	if err != nil {
 		return signer.Intent{}, err
 	}
-	r := newReading(tx, from, fee, book)
-	if err := r.effects(); err != nil {
+	r := newReading(signer.KindEVMTransaction, chainName(tx.chainID), book)
+	r.fee(fee)
+	r.digest("transaction signing hash", tx.hash)
+	if tx.signed != nil {
+		r.digest("transaction hash", tx.signed.hash)
+	}
+	r.in.Messages = []signer.Message{{Scheme: signer.SchemeSecp256k1, Bytes: slices.Clone(tx.hash[:])}}
+	r.envelope(tx, from, fee)
+	if len(tx.data) > 0 {
+		r.digest("calldata digest", calldataDigest(tx.data))
+	}
+	if tx.to == nil {
+		r.creation(tx, from)
+		return r.finish(), nil
+	}
+	r.authorizations(tx)
+	if err := r.call(frame{from: from, to: *tx.to, value: tx.value, data: tx.data}); err != nil {
 		return signer.Intent{}, err
 	}
 	return r.finish(), nil
@@ -96,12 +124,20 @@ func (Transaction) Assemble(payload []byte, key signer.KeyInfo, signatures [][]b
 	return signed.MarshalBinary()
 }
 
+// read reads a payload and holds it to a sender, where that is known.
 func read(payload []byte, from *common.Address) (*transaction, error) {
-	raw, err := unsigned(payload, from)
+	raw, err := encoded(payload, from)
 	if err != nil {
 		return nil, err
 	}
-	return parse(raw)
+	tx, err := parse(raw)
+	if err != nil {
+		return nil, err
+	}
+	if tx.signed != nil && from != nil && tx.signed.by != *from {
+		return nil, signer.Invalid("transaction: it is signed by %s, but the key's address is %s; name the key that signed it, or send it unsigned", tx.signed.by.Hex(), from.Hex())
+	}
+	return tx, nil
 }
 
 // onlySignature returns the one signature, which must be r || s || v.
@@ -112,17 +148,25 @@ func onlySignature(signatures [][]byte) ([]byte, error) {
 	return signatures[0], nil
 }
 
-func wrongChain(id uint64, key signer.KeyInfo) error {
+func wrongChain(what string, id uint64, key signer.KeyInfo) error {
 	allowed := strings.Join(key.Chains, ", ")
 	if allowed == "" {
 		allowed = "no chain at all"
 	}
-	return signer.Invalid("transaction: it is for chain %s, but key %q signs for %s", chainName(id), key.Name, allowed)
+	return signer.Invalid("%s: it is for chain %s, but key %q signs for %s", what, chainName(id), key.Name, allowed)
 }
 
-// gasCap is the most gas that a transaction may have since Fusaka (EIP-7825).
-// Other chains may not have it, so above it there is a warning.
-const gasCap = 1 << 24
+const (
+	// gasCap is the most gas that a transaction may have since Fusaka (EIP-7825).
+	// Other chains may not have it, so above it there is a warning.
+	gasCap = 1 << 24
+	// gasPerBlob is what each blob takes (EIP-4844, GAS_PER_BLOB).
+	gasPerBlob = 1 << 17
+	// maxBlobs is the most blobs of a transaction since Fusaka (EIP-7594).
+	maxBlobs = 6
+	// versionKZG begins a blob's versioned hash (EIP-4844, VERSIONED_HASH_VERSION_KZG).
+	versionKZG = 0x01
+)
 
 // check refuses what no node would take and what only a mistake would ask for. It
 // returns the most that the fee can be.
@@ -139,7 +183,16 @@ func (tx *transaction) check() (fee *uint256.Int, err error) {
 	case tx.to == nil && len(tx.data) == 0:
 		return nil, signer.Invalid("transaction: neither a recipient (to) nor code for a new contract (data)")
 	}
+	if err := tx.checkLists(); err != nil {
+		return nil, err
+	}
 	fee, over := new(uint256.Int).MulOverflow(&tx.price, uint256.NewInt(tx.gas))
+	if !over && len(tx.blobs) > 0 {
+		var blobs uint256.Int
+		if _, over = blobs.MulOverflow(&tx.blobFee, uint256.NewInt(uint64(len(tx.blobs))*gasPerBlob)); !over {
+			_, over = fee.AddOverflow(fee, &blobs)
+		}
+	}
 	if !over {
 		_, over = new(uint256.Int).AddOverflow(fee, &tx.value)
 	}
@@ -149,67 +202,37 @@ func (tx *transaction) check() (fee *uint256.Int, err error) {
 	return fee, nil
 }
 
-// reading is an intent in the making.
-type reading struct {
-	tx    *transaction
-	chain string
-	actor string
-	from  *common.Address // nil: not known
-	coin  signer.Asset
-	fee   *uint256.Int
-	book  signer.Book
-	in    signer.Intent
-	out   []signer.Quantity
-}
-
-func newReading(tx *transaction, from *common.Address, fee *uint256.Int, book signer.Book) *reading {
-	chain := chainName(tx.chainID)
-	r := &reading{
-		tx: tx, chain: chain, from: from,
-		coin: coin(chain, book), fee: fee, book: book,
+// checkLists holds blobs and authorisations to what nodes ask of them.
+func (tx *transaction) checkLists() error {
+	switch n := len(tx.blobs); {
+	case tx.kind == types.BlobTxType && n == 0:
+		return signer.Invalid("transaction of type 3 without a blob; use type 2")
+	case n > maxBlobs:
+		return signer.Invalid("transaction: %d blobs; the most is %d (EIP-7594)", n, maxBlobs)
+	case tx.kind == types.SetCodeTxType && len(tx.auths) == 0:
+		return signer.Invalid("transaction of type 4 without an authorization; use type 2")
 	}
-	if from != nil {
-		r.actor = account(chain, *from)
+	for i, hash := range tx.blobs {
+		if hash[0] != versionKZG {
+			return signer.Invalid("transaction: blob %d: its versioned hash begins with 0x%02x, want 0x%02x (EIP-4844)", i+1, hash[0], versionKZG)
+		}
 	}
-	r.in = signer.Intent{
-		Kind:     signer.KindEVMTransaction,
-		Complete: true,
-		Fee:      signer.AtMost(native(chain), fee.ToBig()),
-		Fields:   make([]signer.Field, 0, 20),
-		Digests:  []signer.Digest{{Name: "transaction signing hash", Value: tx.hash}},
-		Messages: []signer.Message{{Scheme: signer.SchemeSecp256k1, Bytes: slices.Clone(tx.hash[:])}},
+	for i := range tx.auths {
+		if err := tx.auths[i].check("transaction: authorization " + strconv.Itoa(i+1)); err != nil {
+			return err
+		}
 	}
-	r.out = append(make([]signer.Quantity, 0, 3), r.in.Fee)
-	r.envelope()
-	return r
-}
-
-func (r *reading) field(name, value string) {
-	r.in.Fields = append(r.in.Fields, signer.Field{Name: name, Value: value})
-}
-
-func (r *reading) warn(code string, s signer.Severity, text string) {
-	r.in.Warnings = append(r.in.Warnings, signer.Warning{Code: code, Severity: s, Text: text})
-}
-
-// effect adds an effect and counts its quantity as flowing out.
-func (r *reading) effect(e signer.Effect) {
-	e.Actor = r.actor
-	r.in.Effects = append(r.in.Effects, e)
-	r.out = append(r.out, e.Quantity)
-}
-
-func (r *reading) finish() signer.Intent {
-	r.in.Outflow = signer.Outflow(r.out...)
-	return r.in
+	return nil
 }
 
 // envelope adds the fields that every transaction has.
-func (r *reading) envelope() {
-	tx := r.tx
+func (r *reading) envelope(tx *transaction, from *common.Address, fee *uint256.Int) {
 	r.field("chain", r.chain)
-	r.field("type", [...]string{"0 (legacy, EIP-155)", "1 (EIP-2930)", "2 (EIP-1559)"}[tx.kind])
-	r.field("from", senderText(r.from))
+	r.field("type", [...]string{"0 (legacy, EIP-155)", "1 (EIP-2930)", "2 (EIP-1559)", "3 (EIP-4844, blobs)", "4 (EIP-7702, hands accounts over to code)"}[tx.kind])
+	r.field("from", senderText(from))
+	if tx.signed != nil {
+		r.field("signed by", tx.signed.by.Hex())
+	}
 	r.field("nonce", strconv.FormatUint(tx.nonce, 10))
 	if tx.to != nil {
 		r.field("to", tx.to.Hex())
@@ -218,13 +241,14 @@ func (r *reading) envelope() {
 	}
 	r.field("value", amount(&tx.value, r.coin))
 	r.field("gas", strconv.FormatUint(tx.gas, 10))
-	if tx.kind == types.DynamicFeeTxType {
+	if tx.kind >= types.DynamicFeeTxType {
 		r.field("max fee per gas", gasPrice(&tx.price))
 		r.field("max priority fee per gas", gasPrice(&tx.tip))
 	} else {
 		r.field("gas price", gasPrice(&tx.price))
 	}
-	r.field("max fee", amount(r.fee, r.coin))
+	r.blobs(tx)
+	r.field("max fee", amount(fee, r.coin))
 	if tx.kind != types.LegacyTxType {
 		r.field("access list", accessListText(tx.access))
 	}
@@ -234,9 +258,41 @@ func (r *reading) envelope() {
 	}
 }
 
+// blobs adds what is signed of the blobs.
+func (r *reading) blobs(tx *transaction) {
+	if tx.kind != types.BlobTxType {
+		return
+	}
+	n := uint64(len(tx.blobs))
+	most := new(uint256.Int).Mul(&tx.blobFee, uint256.NewInt(n*gasPerBlob))
+	r.field("blobs", strconv.FormatUint(n, 10))
+	for i, hash := range tx.blobs {
+		r.field("blob "+strconv.Itoa(i+1), hash.Hex())
+	}
+	r.field("max fee per blob gas", gasPrice(&tx.blobFee))
+	r.field("max blob fee", amount(most, r.coin))
+}
+
 func accessListText(list types.AccessList) string {
 	if len(list) == 0 {
 		return "empty"
 	}
 	return strconv.Itoa(len(list)) + " addresses, " + strconv.Itoa(list.StorageKeys()) + " storage keys"
+}
+
+// Call is what a transaction calls, for what labels it.
+type Call struct {
+	ChainID uint64
+	To      *common.Address // nil creates a contract
+	Value   uint256.Int
+	Data    []byte
+}
+
+// ReadCall reads what a payload of kind "evm.transaction" calls.
+func ReadCall(payload []byte) (Call, error) {
+	tx, err := read(payload, nil)
+	if err != nil {
+		return Call{}, err
+	}
+	return Call{ChainID: tx.chainID, To: tx.to, Value: tx.value, Data: tx.data}, nil
 }

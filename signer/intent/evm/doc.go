@@ -1,38 +1,52 @@
-// Package evm says what Ethereum payloads do: transactions of types 0, 1 and 2,
-// and personal messages (EIP-191).
+// Package evm says what Ethereum payloads do: transactions of types 0 to 4, typed data
+// (EIP-712), authorisations that hand an account over to code (EIP-7702) and personal
+// messages (EIP-191), among them sign-ins (ERC-4361).
 //
 // # Order of work
 //
-//	payload -> unsigned bytes -> fields -> bytes again, compared -> intent
+//	payload -> bytes -> fields -> bytes again, compared -> intent
 //
-// A JSON object or hexadecimal text is first turned into the unsigned bytes. The
-// intent is read from those alone, and the message for the key is the hash of the
-// bytes made again from what was read. So nothing is signed that was not read.
+// A JSON object or hexadecimal text is first turned into bytes. The intent is read
+// from those alone, and the message for the key is the hash of the bytes made again
+// from what was read. So nothing is signed that was not read. A transaction that is
+// signed already is read with its signature, which must be the key's; what is signed
+// is computed without it.
 //
 // # What it knows
 //
-// A transfer is a transaction to an address without calldata. ERC-20 transfer and
-// approve are taken at their word only where the owner's book has the contract as
-// an asset: a selector on an unknown contract means nothing. All other calldata
-// is an unknown call, and its intent is incomplete.
+// What a call does is taken from the standards, and only for a contract that the
+// owner's book has or that has one address on every chain: a selector on an unknown
+// contract means nothing. Calls in calls are read to the leaves. Typed data is read by
+// the exact text of its type. Whatever else there is makes the intent incomplete.
 //
-// Values are counted at their most: the fee is gas limit times the highest price,
-// an allowance counts as spent.
+// Values are counted at their most: the fee is gas limit times the highest price, and
+// so for blobs; an allowance counts as spent.
+//
+// # What we defend against
+//
+//   - A payload that is one thing as the kind it was given as and another elsewhere.
+//     Each decoder recognises its own kind in what others are given, by its shape, and
+//     [signer.Crossing] refuses that.
+//   - A text that a careless service takes for a sign-in, and we for a mere message:
+//     what has the words of a sign-in is one to the letter, or it is refused.
+//   - Signatures that no node takes, in an authorisation that then seems to do
+//     something.
 //
 // # What it cannot know
 //
 // Whether a recipient is a contract with code of its own; what a listed token's
-// contract really does; what a roll-up charges beyond gas times price, such as
-// the data fee of the OP Stack.
+// contract really does; what the code of a delegate does; what a roll-up charges beyond
+// gas times price, such as the data fee of the OP Stack; who shows the text of a
+// sign-in.
 //
 // # Names that stay
 //
-// Codes of warnings: [WarnUnlimitedAllowance] and its neighbours. Digests:
-// "transaction signing hash" is what the key signs, "calldata digest" that of
-// ERC-8213, "message digest" that of EIP-191. Attributes of an unknown call are
-// "selector" (absent for fewer than four bytes), "calldata_length" and
-// "calldata_digest"; of a created contract "init_code_length" and
-// "init_code_digest"; of a token's transfer or allowance "contract".
+// Codes of warnings: [WarnUnlimitedAllowance] and its neighbours. Digests, after
+// ERC-8213 where it has a name: "transaction signing hash" is what the key signs,
+// "transaction hash" that of a signed transaction, "authorization digest" that of
+// EIP-7702, "calldata digest" and "ERC-191 digest" those of ERC-8213, as are
+// "EIP-712 digest", "EIP-712 domain hash" and "EIP-712 message hash". The attributes of
+// effects are in docs/policy.md.
 package evm
 
 // Codes of warnings. They are stable; policy may name them.

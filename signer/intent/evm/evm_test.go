@@ -13,6 +13,7 @@ import (
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/ethereum/go-ethereum/rlp"
+	"github.com/holiman/uint256"
 
 	"github.com/sealward/sealward/signer"
 	"github.com/sealward/sealward/signer/intent/evm"
@@ -42,7 +43,8 @@ func keyFor(t testing.TB, chains ...string) signer.KeyInfo {
 	pub := signer.PublicKey{Algorithm: signer.AlgorithmSecp256k1, Bytes: crypto.FromECDSAPub(&private(t).PublicKey)}
 	return signer.KeyInfo{
 		Name: "hot", Public: pub, Fingerprint: pub.Fingerprint(), Protection: signer.ProtectionResident,
-		Kinds: []signer.Kind{signer.KindEVMTransaction, signer.KindEVMMessage}, Chains: chains,
+		Kinds:  []signer.Kind{signer.KindEVMTransaction, signer.KindEVMTypedData, signer.KindEVMAuthorization, signer.KindEVMMessage},
+		Chains: chains,
 	}
 }
 
@@ -72,12 +74,14 @@ func TestPreviewIsTheIntentWithoutTheSigner(t *testing.T) {
 	for name, c := range map[string]struct {
 		decoder interface {
 			signer.Decoder
-			Preview([]byte, signer.Book) (signer.Intent, error)
+			Preview([]byte, string, signer.Book) (signer.Intent, error)
 		}
 		payload []byte
 	}{
 		"a payment":             {evm.Transaction{}, raw(t, pay(nil))},
 		"a contract's creation": {evm.Transaction{}, deploy},
+		"blobs":                 {evm.Transaction{}, raw(t, blobs(nil))},
+		"an authorization":      {evm.Authorization{}, []byte(`{"chainId":1,"address":"` + stranger + `","nonce":7}`)},
 		"a message":             {evm.Message{}, []byte("hello")},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -85,7 +89,7 @@ func TestPreviewIsTheIntentWithoutTheSigner(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := c.decoder.Preview(c.payload, book())
+			got, err := c.decoder.Preview(c.payload, "", book())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -123,6 +127,42 @@ func pay(change func(*types.DynamicFeeTx)) *types.DynamicFeeTx {
 	return tx
 }
 
+// blobs is a payment that brings two blobs.
+func blobs(change func(*types.BlobTx)) *types.BlobTx {
+	tx := &types.BlobTx{
+		ChainID: uint256.NewInt(1), Nonce: 7, GasTipCap: uint256.NewInt(1_000_000_000), GasFeeCap: uint256.NewInt(30_000_000_000),
+		Gas: 21000, To: *address(payee), Value: uint256.NewInt(5), BlobFeeCap: uint256.NewInt(3_000_000_000),
+		BlobHashes: []common.Hash{{1, 2}, {1, 3}},
+	}
+	if change != nil {
+		change(tx)
+	}
+	return tx
+}
+
+// setCode is a payment that brings an authorisation of the sender's for a delegate.
+func setCode(t testing.TB, change func(*types.SetCodeTx)) *types.SetCodeTx {
+	t.Helper()
+	tx := &types.SetCodeTx{
+		ChainID: uint256.NewInt(1), Nonce: 7, GasTipCap: uint256.NewInt(1_000_000_000), GasFeeCap: uint256.NewInt(30_000_000_000),
+		Gas: 100_000, To: *address(payee), Value: uint256.NewInt(5), AuthList: []types.SetCodeAuthorization{authorize(t, 1, stranger, 8)},
+	}
+	if change != nil {
+		change(tx)
+	}
+	return tx
+}
+
+// authorize signs an authorisation with go-ethereum.
+func authorize(t testing.TB, chainID uint64, delegate string, nonce uint64) types.SetCodeAuthorization {
+	t.Helper()
+	a, err := types.SignSetCode(private(t), types.SetCodeAuthorization{ChainID: *uint256.NewInt(chainID), Address: *address(delegate), Nonce: nonce})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
 // raw encodes the unsigned form with go-ethereum's reflection, a second opinion
 // on the encoder under test.
 func raw(t testing.TB, data types.TxData) []byte {
@@ -138,10 +178,14 @@ func rawOf(t testing.TB, tx *types.Transaction, chainID *big.Int) []byte {
 		list = []any{tx.Nonce(), tx.GasPrice(), tx.Gas(), tx.To(), tx.Value(), tx.Data(), chainID, uint64(0), uint64(0)}
 	case types.AccessListTxType:
 		list = []any{tx.ChainId(), tx.Nonce(), tx.GasPrice(), tx.Gas(), tx.To(), tx.Value(), tx.Data(), tx.AccessList()}
-	case types.DynamicFeeTxType:
-		list = []any{tx.ChainId(), tx.Nonce(), tx.GasTipCap(), tx.GasFeeCap(), tx.Gas(), tx.To(), tx.Value(), tx.Data(), tx.AccessList()}
 	default:
-		t.Fatalf("type %d", tx.Type())
+		list = []any{tx.ChainId(), tx.Nonce(), tx.GasTipCap(), tx.GasFeeCap(), tx.Gas(), tx.To(), tx.Value(), tx.Data(), tx.AccessList()}
+	}
+	switch tx.Type() {
+	case types.BlobTxType:
+		list = append(list, tx.BlobGasFeeCap(), tx.BlobHashes())
+	case types.SetCodeTxType:
+		list = append(list, tx.SetCodeAuthorizations())
 	}
 	b := encodeRLP(t, list)
 	if tx.Type() == types.LegacyTxType {
@@ -166,7 +210,7 @@ func object(tx *types.Transaction, chainID *big.Int) map[string]any {
 		"value": hexutil.EncodeBig(tx.Value()), "input": hexutil.Encode(tx.Data()), "chainId": hexutil.EncodeBig(chainID),
 		"to": tx.To(),
 	}
-	if tx.Type() == types.DynamicFeeTxType {
+	if tx.Type() >= types.DynamicFeeTxType {
 		o["maxFeePerGas"], o["maxPriorityFeePerGas"] = hexutil.EncodeBig(tx.GasFeeCap()), hexutil.EncodeBig(tx.GasTipCap())
 	} else {
 		o["gasPrice"] = hexutil.EncodeBig(tx.GasPrice())
@@ -178,6 +222,12 @@ func object(tx *types.Transaction, chainID *big.Int) map[string]any {
 			tuples = append(tuples, map[string]any{"address": e.Address, "storageKeys": keys})
 		}
 		o["accessList"] = tuples
+	}
+	switch tx.Type() {
+	case types.BlobTxType:
+		o["maxFeePerBlobGas"], o["blobVersionedHashes"] = hexutil.EncodeBig(tx.BlobGasFeeCap()), tx.BlobHashes()
+	case types.SetCodeTxType:
+		o["authorizationList"] = tx.SetCodeAuthorizations()
 	}
 	return o
 }
@@ -250,12 +300,24 @@ func TestAddressRefusesOtherKeys(t *testing.T) {
 			if _, err := (evm.Message{}).Decode([]byte("hello"), key, book()); signer.CodeOf(err) != signer.CodeInvalid {
 				t.Errorf("Decode of a message = %v, want code %q", err, signer.CodeInvalid)
 			}
+			if _, err := (evm.Authorization{}).Decode([]byte(`{"chainId":1,"address":"`+stranger+`","nonce":7}`), key, book()); signer.CodeOf(err) != signer.CodeInvalid {
+				t.Errorf("Decode of an authorization = %v, want code %q", err, signer.CodeInvalid)
+			}
 		})
 	}
 }
 
 func TestVersionsNameTheDecoder(t *testing.T) {
-	if tx, m := (evm.Transaction{}).Version(), (evm.Message{}).Version(); tx != "evm.transaction/1" || m != "evm.message/1" {
-		t.Errorf("versions = %q and %q; changing one is a change of format", tx, m)
+	for _, test := range []struct {
+		decoder signer.Decoder
+		want    string
+	}{
+		{evm.Transaction{}, "evm.transaction/2"},
+		{evm.Authorization{}, "evm.authorization/1"},
+		{evm.Message{}, "evm.message/2"},
+	} {
+		if got := test.decoder.Version(); got != test.want {
+			t.Errorf("version = %q, want %q; changing one is a change of format", got, test.want)
+		}
 	}
 }

@@ -1,6 +1,8 @@
 package evm
 
 import (
+	"strconv"
+
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/rlp"
@@ -12,13 +14,14 @@ import (
 // fields takes RLP values off a list, one after the other, and keeps the first
 // error. What it returns aliases the list.
 type fields struct {
+	what string // that the list is: "transaction"
 	rest []byte
 	err  error
 }
 
 func (f *fields) fail(name string, format string, args ...any) {
 	if f.err == nil {
-		f.err = signer.Invalid("transaction: "+name+": "+format, args...)
+		f.err = signer.Invalid(f.what+": "+name+": "+format, args...)
 	}
 }
 
@@ -65,6 +68,14 @@ func (f *fields) fixed(name string, size int) []byte {
 	return b
 }
 
+func (f *fields) address(name string) common.Address {
+	return common.BytesToAddress(f.fixed(name, common.AddressLength))
+}
+
+func (f *fields) hash(name string) common.Hash {
+	return common.BytesToHash(f.fixed(name, common.HashLength))
+}
+
 func (f *fields) recipient() *common.Address {
 	b := f.bytes("to")
 	switch {
@@ -89,20 +100,23 @@ func (f *fields) list(name string) *fields {
 		return &fields{}
 	}
 	f.rest = rest
-	return &fields{rest: content}
+	return &fields{what: f.what, rest: content}
 }
+
+// more reports whether the list has another value.
+func (f *fields) more() bool { return len(f.rest) > 0 && f.err == nil }
 
 // accessList: [[address, [storage key, ...]], ...] (EIP-2930).
 func (f *fields) accessList() types.AccessList {
 	const name = "access list"
 	var list types.AccessList
 	outer := f.list(name)
-	for len(outer.rest) > 0 && outer.err == nil {
+	for outer.more() {
 		tuple := outer.list(name)
-		entry := types.AccessTuple{Address: common.BytesToAddress(tuple.fixed(name+": address", common.AddressLength))}
+		entry := types.AccessTuple{Address: tuple.address(name + ": address")}
 		keys := tuple.list(name)
-		for len(keys.rest) > 0 && keys.err == nil {
-			entry.StorageKeys = append(entry.StorageKeys, common.BytesToHash(keys.fixed(name+": storage key", common.HashLength)))
+		for keys.more() {
+			entry.StorageKeys = append(entry.StorageKeys, keys.hash(name+": storage key"))
 		}
 		if len(tuple.rest) > 0 {
 			tuple.fail(name, "an entry with more than address and storage keys")
@@ -112,6 +126,45 @@ func (f *fields) accessList() types.AccessList {
 	}
 	f.err = firstError(f.err, outer.err)
 	return list
+}
+
+// blobHashes: [versioned hash, ...] (EIP-4844).
+func (f *fields) blobHashes() []common.Hash {
+	const name = "blob versioned hashes"
+	var list []common.Hash
+	inner := f.list(name)
+	for inner.more() {
+		list = append(list, inner.hash(name))
+	}
+	f.err = firstError(f.err, inner.err)
+	return list
+}
+
+// authorizations: [[chain id, address, nonce, y parity, r, s], ...] (EIP-7702).
+func (f *fields) authorizations() []authorization {
+	var list []authorization
+	outer := f.list("authorization list")
+	for outer.more() {
+		name := "authorization " + strconv.Itoa(len(list)+1)
+		tuple := outer.list(name)
+		var a authorization
+		a.read(tuple, name+": ")
+		a.signature = tuple.signature(name + ": ")
+		if len(tuple.rest) > 0 {
+			tuple.fail(name, "more than chain id, address, nonce, y parity, r and s")
+		}
+		outer.err = firstError(outer.err, tuple.err)
+		list = append(list, a)
+	}
+	f.err = firstError(f.err, outer.err)
+	return list
+}
+
+func (f *fields) signature(prefix string) (s signature) {
+	s.parity = f.uint64(prefix + "y parity")
+	f.uint256(prefix+"r", &s.r)
+	f.uint256(prefix+"s", &s.s)
+	return s
 }
 
 func firstError(errs ...error) error {

@@ -2,8 +2,10 @@ package evm_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"math/big"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/ethereum/go-ethereum/accounts"
@@ -26,6 +28,8 @@ func seeds(f *testing.F) []*types.Transaction {
 		types.NewTx(pay(onToken(unlimited))),
 		types.NewTx(pay(onToken([]byte{1, 2, 3, 4, 5}))),
 		types.NewTx(pay(func(tx *types.DynamicFeeTx) { tx.To, tx.Data = nil, []byte{0x60} })),
+		types.NewTx(blobs(nil)),
+		types.NewTx(setCode(f, nil)),
 		types.NewTx(&types.LegacyTx{Nonce: 1, GasPrice: wei("9"), Gas: 21000, To: address(payee), Value: wei("3")}),
 		types.NewTx(&types.AccessListTx{ChainID: wei("1"), GasPrice: wei("9"), Gas: 21000, To: address(payee), Value: wei("3"),
 			AccessList: types.AccessList{{Address: *address(usdc), StorageKeys: []common.Hash{{1}}}}}),
@@ -41,11 +45,17 @@ func reencode(t *testing.T, payload []byte, key signer.KeyInfo) []byte {
 	if err != nil {
 		t.Fatalf("accepted %q but cannot assemble it: %v", payload, err)
 	}
+	tx := readBinary(t, out)
+	return rawOf(t, tx, tx.ChainId())
+}
+
+func readBinary(t *testing.T, b []byte) *types.Transaction {
+	t.Helper()
 	var tx types.Transaction
-	if err := tx.UnmarshalBinary(out); err != nil {
-		t.Fatalf("accepted %q but go-ethereum does not read %x: %v", payload, out, err)
+	if err := tx.UnmarshalBinary(b); err != nil {
+		t.Fatalf("accepted, but go-ethereum does not read %x: %v", b, err)
 	}
-	return rawOf(t, &tx, tx.ChainId())
+	return &tx
 }
 
 // FuzzTransactionBytes checks that what we show is all there is: any bytes that
@@ -54,6 +64,17 @@ func FuzzTransactionBytes(f *testing.F) {
 	for _, tx := range seeds(f) {
 		f.Add(rawOf(f, tx, big.NewInt(1)))
 	}
+	for _, tx := range seeds(f) {
+		signed, err := types.SignTx(tx, types.LatestSignerForChainID(big.NewInt(1)), private(f))
+		if err != nil {
+			f.Fatal(err)
+		}
+		b, err := signed.MarshalBinary()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
 	f.Add(encodeRLP(f, []any{uint64(7), uint64(2), uint64(21000), address(payee), uint64(5), []byte{}}))
 	key, b := fuzzKey(f), book()
 	f.Fuzz(func(t *testing.T, payload []byte) {
@@ -61,7 +82,18 @@ func FuzzTransactionBytes(f *testing.F) {
 		if err != nil || payload[0] == '{' || payload[0] == '0' {
 			return
 		}
-		if out := reencode(t, payload, key); !bytes.Equal(payload, out) {
+		unsigned := payload
+		if field(in, "signed by") != "" {
+			signed := readBinary(t, payload)
+			if again, err := signed.MarshalBinary(); err != nil || !bytes.Equal(payload, again) || in.Digests[1].Value != signed.Hash() {
+				t.Errorf("accepted %x but it encodes as %x, %v", payload, again, err)
+			}
+			if from, err := types.Sender(types.LatestSignerForChainID(signed.ChainId()), signed); err != nil || from.Hex() != sender {
+				t.Errorf("accepted %x signed by %s, %v", payload, from, err)
+			}
+			unsigned = rawOf(t, signed, signed.ChainId())
+		}
+		if out := reencode(t, payload, key); !bytes.Equal(unsigned, out) {
 			t.Errorf("accepted %x but it encodes as %x", payload, out)
 		}
 		checkInvariants(t, in)
@@ -101,7 +133,7 @@ func checkInvariants(t *testing.T, in signer.Intent) {
 		if q.Asset == in.Fee.Asset && q.N != nil {
 			spent = q.N
 		}
-		if q.Kind == signer.QuantityUnknown && in.Complete {
+		if q.Kind == signer.QuantityUnknown && in.Complete && in.Class() != signer.ClassDelegation {
 			t.Error("an unknown outflow in a complete intent")
 		}
 	}
@@ -138,6 +170,45 @@ func FuzzTokenCall(f *testing.F) {
 	})
 }
 
+// FuzzAuthorization checks that any form that is accepted is signed and assembled as
+// go-ethereum would, and that bytes are accepted in one encoding only.
+func FuzzAuthorization(f *testing.F) {
+	f.Add([]byte(`{"chainId":1,"address":"` + stranger + `","nonce":7}`))
+	f.Add([]byte(`{"chainId":"0xa","address":"` + stranger + `","nonce":"0x0"}`))
+	bytes7702 := append([]byte{5}, encodeRLP(f, []any{uint64(1), address(stranger), uint64(7)})...)
+	f.Add(bytes7702)
+	f.Add(toHex(bytes7702))
+	key := fuzzKey(f)
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		in, err := evm.Authorization{}.Decode(payload, key, book())
+		if err != nil {
+			return
+		}
+		out, err := evm.Authorization{}.Assemble(payload, key, [][]byte{sign(t, in.Messages[0])})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var a types.SetCodeAuthorization
+		if err := json.Unmarshal(out, &a); err != nil {
+			t.Fatalf("accepted %q, but go-ethereum does not read %s: %v", payload, out, err)
+		}
+		if authority, err := a.Authority(); err != nil || authority.Hex() != sender || a.SigHash() != in.Digests[0].Value {
+			t.Errorf("accepted %q, assembled as %s: authority %s, %v, digest %s", payload, out, authority, err, a.SigHash())
+		}
+		encoded := append([]byte{5}, encodeRLP(t, []any{a.ChainID.Uint64(), a.Address, a.Nonce})...)
+		if payload[0] == 5 && !bytes.Equal(payload, encoded) {
+			t.Errorf("accepted %x but it encodes as %x", payload, encoded)
+		}
+		same, err := evm.Authorization{}.Decode(encoded, key, book())
+		if err != nil || !reflect.DeepEqual(in, same) {
+			t.Errorf("%q means %+v, but its bytes mean %+v, %v", payload, in, same, err)
+		}
+		if !(evm.Authorization{}).Recognises(payload) && payload[0] != '0' {
+			t.Errorf("%q is accepted, but not recognised", payload)
+		}
+	})
+}
+
 // FuzzMessage checks that the bytes can be had back from what is shown, that the
 // hash is that of go-ethereum, and that no transaction passes as a message.
 func FuzzMessage(f *testing.F) {
@@ -149,10 +220,11 @@ func FuzzMessage(f *testing.F) {
 	for _, tx := range seeds(f) {
 		f.Add(rawOf(f, tx, big.NewInt(1)))
 	}
+	f.Add([]byte(signIn))
 	key := fuzzKey(f)
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		in, err := evm.Message{}.Decode(payload, key, signer.Book{})
-		if err != nil {
+		if err != nil || signer.Crossing(signer.KindEVMMessage, payload, decoders()) != nil {
 			return
 		}
 		if want := accounts.TextHash(payload); len(in.Messages) != 1 || !bytes.Equal(in.Messages[0].Bytes, want) {
@@ -165,8 +237,13 @@ func FuzzMessage(f *testing.F) {
 		if new(types.Transaction).UnmarshalBinary(payload) == nil {
 			t.Errorf("%x is a signed transaction, but passed as a message", payload)
 		}
-		if _, err := (evm.Transaction{}).Decode(payload, key, book()); err == nil {
-			t.Errorf("%q is a transaction, but passed as a message", payload)
+		for kind, d := range decoders() {
+			if _, err := d.Decode(payload, key, book()); err == nil && kind != signer.KindEVMMessage {
+				t.Errorf("%q is of kind %s, but passed as a message", payload, kind)
+			}
+		}
+		if in.Class() != signer.ClassLogin && strings.Contains(string(payload), "wants you to sign in with your Ethereum account:") {
+			t.Errorf("%q asks for a sign-in, but passed as a message", payload)
 		}
 	})
 }

@@ -6,10 +6,13 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/crypto"
+	"github.com/holiman/uint256"
 
 	"github.com/sealward/sealward/signer"
 	"github.com/sealward/sealward/signer/intent/evm"
@@ -57,15 +60,47 @@ func (r random) transaction() (tx *types.Transaction, chainID *big.Int) {
 		data = append(data, 1)
 	}
 	price := r.number(22)
-	switch r.IntN(3) {
+	tip := new(big.Int).Rsh(price, uint(r.IntN(200)))
+	small := func(n *big.Int) *uint256.Int { return uint256.MustFromBig(n) }
+	switch r.IntN(5) {
 	case 0:
 		return types.NewTx(&types.LegacyTx{Nonce: nonce, GasPrice: price, Gas: gas, To: to, Value: value, Data: data}), chainID
 	case 1:
 		return types.NewTx(&types.AccessListTx{ChainID: chainID, Nonce: nonce, GasPrice: price, Gas: gas, To: to, Value: value, Data: data, AccessList: r.accessList()}), chainID
-	default:
-		tip := new(big.Int).Rsh(price, uint(r.IntN(200)))
+	case 2:
 		return types.NewTx(&types.DynamicFeeTx{ChainID: chainID, Nonce: nonce, GasTipCap: tip, GasFeeCap: price, Gas: gas, To: to, Value: value, Data: data, AccessList: r.accessList()}), chainID
+	case 3:
+		return types.NewTx(&types.BlobTx{ChainID: small(chainID), Nonce: nonce, GasTipCap: small(tip), GasFeeCap: small(price), Gas: gas,
+			To: common.Address(r.bytes(20)), Value: small(value), Data: data, AccessList: r.accessList(), BlobFeeCap: small(r.number(22)), BlobHashes: r.blobs()}), chainID
+	default:
+		return types.NewTx(&types.SetCodeTx{ChainID: small(chainID), Nonce: nonce, GasTipCap: small(tip), GasFeeCap: small(price), Gas: gas,
+			To: common.Address(r.bytes(20)), Value: small(value), Data: data, AccessList: r.accessList(), AuthList: r.authorizations(chainID.Uint64())}), chainID
 	}
+}
+
+func (r random) blobs() []common.Hash {
+	hashes := make([]common.Hash, 1+r.IntN(6))
+	for i := range hashes {
+		hashes[i] = common.Hash(r.bytes(32))
+		hashes[i][0] = 1
+	}
+	return hashes
+}
+
+// authorizations are signed by keys that are made for them.
+func (r random) authorizations(chainID uint64) []types.SetCodeAuthorization {
+	list := make([]types.SetCodeAuthorization, 1+r.IntN(3))
+	for i := range list {
+		key, err := crypto.ToECDSA(append(r.bytes(31), 1))
+		if err != nil {
+			panic(err)
+		}
+		a := types.SetCodeAuthorization{ChainID: *uint256.NewInt([]uint64{0, 1, chainID}[r.IntN(3)]), Address: common.Address(r.bytes(20)), Nonce: r.Uint64() >> (1 + r.IntN(63))}
+		if list[i], err = types.SignSetCode(key, a); err != nil {
+			panic(err)
+		}
+	}
+	return list
 }
 
 // TestAgreesWithGoEthereum compares what is signed and what is assembled with
@@ -102,11 +137,36 @@ func TestAgreesWithGoEthereum(t *testing.T) {
 				t.Fatalf("transaction %d assembled from %s: %x, %v; want %x", i, form, got, err, want)
 			}
 		}
-		if fee := new(big.Int).Mul(tx.GasFeeCap(), new(big.Int).SetUint64(tx.Gas())); in.Fee.N.Cmp(fee) != 0 {
+		if fee := mostFee(tx); in.Fee.N.Cmp(fee) != 0 {
 			t.Fatalf("transaction %d: fee %s, want %s", i, in.Fee.N, fee)
+		}
+		checkAuthorities(t, tx, in)
+		again, err := evm.Transaction{}.Decode(want, key, book())
+		if err != nil || !reflect.DeepEqual(again.Messages, in.Messages) || !reflect.DeepEqual(again.Effects, in.Effects) || again.Digests[1].Value != signed.Hash() {
+			t.Fatalf("transaction %d, signed: %+v, %v; want the meaning of the unsigned one and the hash %s", i, again, err, signed.Hash())
 		}
 		if got := field(in, "nonce"); got != strconv.FormatUint(tx.Nonce(), 10) {
 			t.Fatalf("transaction %d: nonce %s, want %d", i, got, tx.Nonce())
+		}
+	}
+}
+
+// mostFee is what a node would have the sender own (go-ethereum, Transaction.Cost).
+func mostFee(tx *types.Transaction) *big.Int {
+	return new(big.Int).Sub(tx.Cost(), tx.Value())
+}
+
+// checkAuthorities compares who is handed over with whom go-ethereum recovers.
+func checkAuthorities(t *testing.T, tx *types.Transaction, in signer.Intent) {
+	t.Helper()
+	for i, a := range tx.SetCodeAuthorizations() {
+		authority, err := a.Authority()
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := in.Effects[i]
+		if !strings.HasSuffix(e.Actor, ":"+authority.Hex()) || !strings.HasSuffix(e.Counterparty, ":"+a.Address.Hex()) || e.Class != signer.ClassDelegation {
+			t.Fatalf("authorization %d: %+v; want %s handed over to %s", i, e, authority.Hex(), a.Address.Hex())
 		}
 	}
 }

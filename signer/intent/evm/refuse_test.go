@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/crypto"
+	"github.com/ethereum/go-ethereum/rlp"
 
 	"github.com/sealward/sealward/signer"
 	"github.com/sealward/sealward/signer/intent/evm"
@@ -45,6 +47,56 @@ func signedBytes(t *testing.T, data types.TxData) []byte {
 	return b
 }
 
+// signedBy signs with a key of the test's choosing.
+func signedBy(t *testing.T, private string, data types.TxData) []byte {
+	t.Helper()
+	key, err := crypto.HexToECDSA(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := types.MustSignNewTx(key, types.LatestSignerForChainID(big.NewInt(1)), data).MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// highS is a signed transaction whose signature has the other s, which recovers to the
+// same key where nobody looks.
+func highS(t *testing.T, payload []byte) []byte {
+	t.Helper()
+	tx := readBinary(t, payload)
+	v, r, s := tx.RawSignatureValues()
+	tail := encodeRLP(t, []any{v, r, s})
+	tail = tail[len(tail)-len(encodeRLP(t, v))-len(encodeRLP(t, r))-len(encodeRLP(t, s)):]
+	other := new(big.Int).Sub(crypto.S256().Params().N, s)
+	flipped := new(big.Int).Xor(v, big.NewInt(1))
+	if tx.Type() == types.LegacyTxType {
+		flipped = new(big.Int).Sub(wei("75"), v) // 37 and 38 are those of chain 1
+	}
+	items := append(append(encodeRLP(t, flipped), encodeRLP(t, r)...), encodeRLP(t, other)...)
+	body := bytes.TrimSuffix(payload, tail)
+	kind := []byte{}
+	if tx.Type() != types.LegacyTxType {
+		kind, body = body[:1], body[1:]
+	}
+	_, inside, _, err := rlp.Split(append(bytes.Clone(body), tail...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	inside = append(bytes.TrimSuffix(bytes.Clone(inside), tail), items...)
+	return append(bytes.Clone(kind), encodeRLP(t, rlp.RawValue(listOf(inside)))...)
+}
+
+// listOf is the list of values that are encoded already.
+func listOf(items []byte) []byte {
+	w := rlp.NewEncoderBuffer(nil)
+	at := w.List()
+	_, _ = w.Write(items) // into memory
+	w.ListEnd(at)
+	return w.ToBytes()
+}
+
 func TestTransactionRefusesBytes(t *testing.T) {
 	to, none := address(payee).Bytes(), []byte{}
 	good := raw(t, pay(nil))
@@ -62,13 +114,14 @@ func TestTransactionRefusesBytes(t *testing.T) {
 		"0x alone":                               {[]byte("0x"), "empty"},
 		"odd hexadecimal digits":                 {[]byte("0x02f"), "hexadecimal text: encoding/hex: odd length"},
 		"hexadecimal text with a line feed":      {append(toHex(good), '\n'), "hexadecimal text"},
-		"text that is neither":                   {[]byte("hello"), "type 104: not supported"},
+		"text that is neither":                   {[]byte("hello"), "type 104: not supported; want type 0 to 4"},
 		"hexadecimal text without 0x":            {[]byte(hex.EncodeToString(good)), "type 48: not supported"},
 		"high byte that begins nothing":          {[]byte{0x80}, "begins with 0x80, which is neither a type nor an RLP list"},
 		"0xff":                                   {[]byte{0xff}, "begins with 0xff"},
 		"type 0 with its type":                   {append([]byte{0}, legacy(1, 0, 0)...), "type 0 is written without its type"},
-		"type 3, blobs":                          {append([]byte{3}, good[1:]...), "type 3 (EIP-4844, blobs): not supported"},
-		"type 4, set code":                       {append([]byte{4}, good[1:]...), "type 4 (EIP-7702, hands the account over to code): not supported"},
+		"type 3 with the fields of type 2":       {append([]byte{3}, good[1:]...), "9 fields, want 11"},
+		"type 4 with the fields of type 2":       {append([]byte{4}, good[1:]...), "9 fields, want 10"},
+		"type 5":                                 {append([]byte{5}, good[1:]...), "type 5: not supported"},
 		"type 118 of another chain":              {append([]byte{0x76}, good[1:]...), "type 118: not supported"},
 		"type without a body":                    {two, "transaction of type 2"},
 		"type with a string for a body":          {[]byte{2, 0x80}, "transaction of type 2"},
@@ -78,12 +131,16 @@ func TestTransactionRefusesBytes(t *testing.T) {
 		"empty list":                             {[]byte{0xc0}, "0 fields, want 9"},
 		"six fields, before EIP-155":             {legacy(), "without a chain id (before EIP-155)"},
 		"seven fields":                           {legacy(1), "7 fields, want 9"},
-		"signed, type 0":                         {signedBytes(t, &types.LegacyTx{GasPrice: wei("1"), Gas: 21000, To: address(payee)}), "type 0: already signed"},
-		"signed, type 1":                         {signedBytes(t, &types.AccessListTx{ChainID: wei("1"), GasPrice: wei("1"), Gas: 21000, To: address(payee)}), "type 1: already signed"},
-		"signed, type 2":                         {signedBytes(t, pay(nil)), "type 2: already signed"},
-		"signed with r only":                     {legacy(1, 1, 0), "already signed"},
-		"signature field as a zero byte":         {legacy(1, 0, []byte{0}), "already signed"},
-		"type 1 with a field too many":           {list(t, []byte{1}, 1, 7, 2, 21000, to, 5, none, []any{}, 0), "9 fields, want 8"},
+		"signed before EIP-155":                  {legacy(27, 1, 1), "without a chain id (before EIP-155)"},
+		"signed with v of no chain":              {legacy(34, 1, 1), "v: 34; want 35 or more"},
+		"signed with v beyond all chains":        {legacy(bytes.Repeat([]byte{0xff}, 9), 1, 1), "v: a chain id of more than 64 bits"},
+		"signed with v of ten bytes":             {legacy(bytes.Repeat([]byte{1}, 10), 1, 1), "v: a number of 10 bytes"},
+		"signed with r only":                     {legacy(37, 1, 0), "no node takes this signature"},
+		"signed with s only":                     {list(t, two, 1, 7, 1, 2, 21000, to, 5, none, []any{}, 0, 0, 1), "no node takes this signature"},
+		"signed with a parity of 2":              {list(t, two, 1, 7, 1, 2, 21000, to, 5, none, []any{}, 2, 1, 1), "no node takes this signature"},
+		"signature field as a zero byte":         {legacy(37, 0, []byte{0}), "s: non-canonical"},
+		"signature of 33 bytes":                  {list(t, two, 1, 7, 1, 2, 21000, to, 5, none, []any{}, 0, bytes.Repeat([]byte{1}, 33), 1), "r: a number of 33 bytes"},
+		"type 1 with a field too many":           {list(t, []byte{1}, 1, 7, 2, 21000, to, 5, none, []any{}, 0), "9 fields, want 8, or three more"},
 		"list for a number":                      {list(t, two, 1, []any{}, 1, 2, 21000, to, 5, none, []any{}), "nonce: rlp: expected String or Byte"},
 		"number with a leading zero":             {leadingZero, "nonce: non-canonical: a number with leading zeros"},
 		"chain id with a leading zero in type 0": {legacy([]byte{0, 1}, 0, 0), "chain id: non-canonical"},
@@ -176,8 +233,9 @@ func TestTransactionRefusesJSON(t *testing.T) {
 		"recipient with a bad checksum":  {map[string]any{"to": strings.Replace(usdc, "A0b", "a0b", 1)}, "its checksum (EIP-55) does not hold"},
 		"data of half a byte":            {map[string]any{"input": "0x1"}, "input: \"0x1\": want bytes"},
 		"data and input that differ":     {map[string]any{"data": "0x01"}, "data: differs from input"},
-		"type 3":                         {map[string]any{"type": "0x3"}, "type 3 (EIP-4844, blobs): not supported"},
-		"type 4":                         {map[string]any{"type": "0x4"}, "type 4 (EIP-7702"},
+		"type 3 without its fields":      {map[string]any{"type": "0x3"}, "type is 3, but its fields are those of type 2"},
+		"type 4 without its fields":      {map[string]any{"type": "0x4"}, "type is 4, but its fields are those of type 2"},
+		"type 5":                         {map[string]any{"type": "0x5"}, "type 5: not supported"},
 		"type far off":                   {map[string]any{"type": "0x1ff"}, "type 511: not supported"},
 		"type that is no quantity":       {map[string]any{"type": "two"}, "type: \"two\": want a quantity"},
 		"type that its fields deny":      {map[string]any{"type": "0x0"}, "type is 0, but its fields are those of type 2"},

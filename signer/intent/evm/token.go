@@ -1,110 +1,166 @@
 package evm
 
 import (
-	"bytes"
-
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/holiman/uint256"
 
 	"github.com/sealward/sealward/signer"
+	"github.com/sealward/sealward/signer/intent/evm/abi"
 )
 
-// Selectors: the first four bytes of the hash of the signature (Contract ABI
-// specification, "Function Selector").
-var (
-	selectorTransfer = [4]byte{0xa9, 0x05, 0x9c, 0xbb}
-	selectorApprove  = [4]byte{0x09, 0x5e, 0xa7, 0xb3}
+// erc20Methods are those of a fungible token: ERC-20, the permits of ERC-2612, ERC-7597
+// and DAI, and the transfers by signature of ERC-3009. A token that lacks one of them
+// does less than what is said here, never more.
+var erc20Methods = newFamily(
+	reads("transfer(address to, uint256 amount)", readERC20Transfer),
+	reads("approve(address spender, uint256 amount)", readERC20Approve),
+	reads("transferFrom(address from, address to, uint256 amount)", readERC20TransferFrom),
+	reads("increaseAllowance(address spender, uint256 added)", readERC20Increase),
+	reads("decreaseAllowance(address spender, uint256 subtracted)", readERC20Decrease),
+	reads("permit(address owner, address spender, uint256 value, uint256 deadline, uint8 v, bytes32 r, bytes32 s)", callPermit),
+	reads("permit(address owner, address spender, uint256 value, uint256 deadline, bytes signature)", callPermit),
+	reads("permit(address holder, address spender, uint256 nonce, uint256 expiry, bool allowed, uint8 v, bytes32 r, bytes32 s)", callDAIPermit),
+	reads("transferWithAuthorization(address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce, uint8 v, bytes32 r, bytes32 s)", callAuthorizedTransfer),
+	reads("transferWithAuthorization(address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce, bytes signature)", callAuthorizedTransfer),
+	reads("receiveWithAuthorization(address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce, uint8 v, bytes32 r, bytes32 s)", callAuthorizedTransfer),
+	reads("receiveWithAuthorization(address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce, bytes signature)", callAuthorizedTransfer),
+	reads("cancelAuthorization(address authorizer, bytes32 nonce, uint8 v, bytes32 r, bytes32 s)", callCancelAuthorization),
+	reads("cancelAuthorization(address authorizer, bytes32 nonce, bytes signature)", callCancelAuthorization),
 )
 
-// looksLike names the selectors that people are most often fooled with. Selectors
-// collide and contracts lie, so a name is never more than a hint.
-func looksLike(selector [4]byte) string {
-	switch selector {
-	case selectorTransfer:
-		return "transfer(address,uint256)"
-	case selectorApprove:
-		return "approve(address,uint256)"
-	case [4]byte{0x23, 0xb8, 0x72, 0xdd}:
-		return "transferFrom(address,address,uint256)"
-	case [4]byte{0x39, 0x50, 0x93, 0x51}:
-		return "increaseAllowance(address,uint256)"
-	case [4]byte{0xa2, 0x2c, 0xb4, 0x65}:
-		return "setApprovalForAll(address,bool)"
-	case [4]byte{0xd5, 0x05, 0xac, 0xcf}:
-		return "permit(address,address,uint256,uint256,uint8,bytes32,bytes32)"
-	default:
-		return ""
-	}
-}
-
-func isTokenCall(data []byte) bool {
-	return bytes.HasPrefix(data, selectorTransfer[:]) || bytes.HasPrefix(data, selectorApprove[:])
-}
-
-// packTokenCall is the one encoding of a call with an address and an amount
-// (Contract ABI specification, "Formal Specification of the Encoding").
-func packTokenCall(selector [4]byte, who common.Address, n *uint256.Int) []byte {
-	data := make([]byte, 4+32+32)
-	copy(data, selector[:])
-	copy(data[4+12:], who[:])
-	n.WriteToSlice(data[4+32:])
-	return data
-}
-
-// unpackTokenCall refuses what is not packed just so. A node would mask dirty
-// address bytes and ignore what trails: two ways to write one call, and room to
-// hide something.
-func unpackTokenCall(data []byte) (who common.Address, n *uint256.Int, err error) {
-	if len(data) != 4+32+32 {
-		return who, nil, signer.Invalid("transaction: data: non-canonical: %s has 68 bytes of calldata, here are %d", looksLike([4]byte(data)), len(data))
-	}
-	who = common.Address(data[4+12 : 4+32])
-	n = new(uint256.Int).SetBytes(data[4+32:])
-	if !bytes.Equal(packTokenCall([4]byte(data), who, n), data) {
-		return who, nil, signer.Invalid("transaction: data: non-canonical: the address in %s has dirty leading bytes", looksLike([4]byte(data)))
-	}
-	return who, n, nil
-}
-
-// tokenCall is transfer or approve on a token that the owner listed (ERC-20).
-func (r *reading) tokenCall(token signer.Asset) error {
-	contract := *r.tx.to
-	who, n, err := unpackTokenCall(r.tx.data)
-	if err != nil {
-		return err
-	}
-	id := erc20(r.chain, contract)
-	effect := signer.Effect{
-		Counterparty: account(r.chain, who),
-		Attributes:   map[string]string{"contract": account(r.chain, contract)},
-	}
-	r.field("token", token.Name+" ("+id+")")
-	if [4]byte(r.tx.data) == selectorTransfer {
-		effect.Class, effect.Quantity = signer.ClassTransfer, signer.Exact(id, n.ToBig())
-		r.field("recipient", who.Hex())
-		r.field("token amount", amount(n, token))
-	} else {
-		effect.Class, effect.Quantity = signer.ClassAllowance, allowance(id, n)
-		r.allowanceFields(who, n, token)
-	}
-	r.effect(effect)
-	r.tokenWarnings(who, contract, token)
-	r.in.Digests = append(r.in.Digests, signer.Digest{Name: "calldata digest", Value: calldataDigest(r.tx.data)})
+func readERC20Transfer(r *reading, f frame, args []abi.Value) error {
+	token := r.called(f)
+	r.tokenTransfer(f, token, args[0].Address(), args[1].Uint(), signer.Effect{Attributes: r.of(f)})
 	return nil
 }
 
-// allowance is what a spender may take. Amounts that no supply reaches stand for
-// "everything, for ever"; wallets and tokens write 2^256-1, and 2^96-1 or 2^160-1
-// where a token or Permit2 counts in as many bits.
-func allowance(asset string, n *uint256.Int) signer.Quantity {
+// readERC20TransferFrom: the caller spends what another account allowed it.
+func readERC20TransferFrom(r *reading, f frame, args []abi.Value) error {
+	token, from := r.called(f), args[0].Address()
+	r.field(f.named("from"), r.hex(from))
+	r.tokenTransfer(f, token, args[1].Address(), args[2].Uint(), signer.Effect{Actor: r.account(from), Attributes: r.spent(f)})
+	return nil
+}
+
+func readERC20Approve(r *reading, f frame, args []abi.Value) error {
+	token := r.called(f)
+	r.allowance(f, args[0].Address(), args[1].Uint(), token, signer.Effect{Attributes: r.of(f)})
+	r.tokenWarnings(f, args[0].Address(), token)
+	return nil
+}
+
+// readERC20Increase counts what is added: what was allowed before was counted then.
+func readERC20Increase(r *reading, f frame, args []abi.Value) error {
+	token, attributes := r.called(f), r.of(f)
+	attributes["act"] = "increase"
+	r.field(f.named("change"), "adds to what was allowed before")
+	r.allowance(f, args[0].Address(), args[1].Uint(), token, signer.Effect{Attributes: attributes})
+	r.tokenWarnings(f, args[0].Address(), token)
+	return nil
+}
+
+// readERC20Decrease cannot say what is left to the spender: calldata does not tell what
+// was allowed before. So it is no revocation, and no limit lets it pass unseen; to
+// approve zero is the way to be sure.
+func readERC20Decrease(r *reading, f frame, args []abi.Value) error {
+	token, spender, attributes := r.called(f), args[0].Address(), r.of(f)
+	attributes["act"] = "decrease"
+	r.field(f.named("spender"), r.hex(spender))
+	r.field(f.named("allowance"), "less by "+amount(args[1].Uint(), token)+"; how much is left is not known")
+	r.effect(f, signer.Effect{
+		Class: signer.ClassAllowance, Counterparty: r.account(spender),
+		Quantity: signer.Quantity{Kind: signer.QuantityUnknown}, Attributes: attributes,
+	})
+	r.tokenWarnings(f, spender, token)
+	return nil
+}
+
+// token is the fungible token at an address; one that the book does not have has no
+// name but its id and counts in base units.
+func (r *reading) token(contract common.Address) signer.Asset {
+	id := r.asset("erc20", contract)
+	if a, ok := r.book.Assets[id]; ok {
+		return a
+	}
+	return signer.Asset{ID: id, Name: id}
+}
+
+// listed is [reading.token], shown, with a warning where the book does not have it.
+func (r *reading) listed(f frame, contract common.Address) signer.Asset {
+	token := r.token(contract)
+	r.field(f.named("token"), tokenText(token))
+	if _, ok := r.book.Assets[token.ID]; !ok {
+		r.warn(WarnUnknownToken, signer.SeverityWarn,
+			f.named("token "+r.hex(contract)+" is in none of your lists: its name and decimals are not known, amounts are in base units"))
+	}
+	return token
+}
+
+// called is the token whose contract is called.
+func (r *reading) called(f frame) signer.Asset {
+	if !f.value.IsZero() {
+		r.warn(WarnValueWithTokenCall, signer.SeverityWarn,
+			f.named("sends "+amount(&f.value, r.coin)+" along with a token call, which has no use for it"))
+	}
+	return r.listed(f, f.to)
+}
+
+func tokenText(a signer.Asset) string {
+	if a.Name == a.ID {
+		return a.ID
+	}
+	return a.Name + " (" + a.ID + ")"
+}
+
+// of are the attributes of an effect that a contract has: which contract it is.
+func (r *reading) of(f frame) map[string]string {
+	return map[string]string{"contract": r.account(f.to)}
+}
+
+// spent is [reading.of] for what is taken from somebody: the caller takes it.
+func (r *reading) spent(f frame) map[string]string {
+	attributes := r.of(f)
+	if f.from != nil {
+		attributes["spender"] = r.account(*f.from)
+	}
+	return attributes
+}
+
+// tokenTransfer adds the transfer of n of a token. The effect may say more about it,
+// such as whose tokens they are.
+func (r *reading) tokenTransfer(f frame, token signer.Asset, to common.Address, n *uint256.Int, e signer.Effect) {
+	e.Class, e.Counterparty, e.Quantity = signer.ClassTransfer, r.account(to), signer.Exact(token.ID, n.ToBig())
+	r.field(f.named("recipient"), r.hex(to))
+	r.field(f.named("token amount"), amount(n, token))
+	r.effect(f, e)
+	r.tokenWarnings(f, to, token)
+}
+
+// allowance adds the permission to take up to n of a token. The effect may say more
+// about it, such as when it ends.
+func (r *reading) allowance(f frame, spender common.Address, n *uint256.Int, token signer.Asset, e signer.Effect) {
+	e.Class, e.Counterparty = signer.ClassAllowance, r.account(spender)
+	ends := "until used up or revoked"
+	if !e.Until.IsZero() {
+		ends = "until used up, revoked or " + timeText(e.Until)
+	}
+	r.field(f.named("spender"), r.hex(spender))
 	switch {
 	case isUnlimited(n):
-		return signer.Quantity{Kind: signer.QuantityUnlimited, Asset: asset}
+		// Amounts that no supply reaches stand for "everything"; wallets and tokens
+		// write 2^256-1, and 2^96-1 or 2^160-1 where a token or Permit2 counts so.
+		e.Quantity = signer.Quantity{Kind: signer.QuantityUnlimited, Asset: token.ID}
+		r.field(f.named("allowance"), "unlimited ("+n.Dec()+" base units), "+ends)
+		r.warn(WarnUnlimitedAllowance, signer.SeverityDanger,
+			f.named(r.hex(spender)+" may take all "+token.Name+" of this account, now and later, "+ends))
 	case n.IsZero():
-		return signer.Exact(asset, n.ToBig())
+		e.Quantity = signer.Exact(token.ID, n.ToBig())
+		r.field(f.named("allowance"), "0: revokes what was allowed before")
 	default:
-		return signer.AtMost(asset, n.ToBig())
+		e.Quantity = signer.AtMost(token.ID, n.ToBig())
+		r.field(f.named("allowance"), amount(n, token)+", "+ends)
 	}
+	r.effect(f, e)
 }
 
 func isUnlimited(n *uint256.Int) bool {
@@ -119,29 +175,11 @@ func isUnlimited(n *uint256.Int) bool {
 	}
 }
 
-func (r *reading) allowanceFields(spender common.Address, n *uint256.Int, token signer.Asset) {
-	r.field("spender", spender.Hex())
+func (r *reading) tokenWarnings(f frame, who common.Address, token signer.Asset) {
 	switch {
-	case n.IsZero():
-		r.field("allowance", "0: revokes what was allowed before")
-	case isUnlimited(n):
-		r.field("allowance", "unlimited ("+n.Dec()+" base units), until revoked")
-		r.warn(WarnUnlimitedAllowance, signer.SeverityDanger,
-			spender.Hex()+" may take all "+token.Name+" of this account, now and later, until revoked")
-	default:
-		r.field("allowance", amount(n, token)+", until used up or revoked")
-	}
-}
-
-func (r *reading) tokenWarnings(who, contract common.Address, token signer.Asset) {
-	switch who {
-	case common.Address{}:
-		r.warn(WarnZeroAddress, signer.SeverityDanger, "the recipient or spender is the zero address: what is sent there is lost")
-	case contract:
-		r.warn(WarnTokenContract, signer.SeverityDanger, "the recipient or spender is the contract of "+token.Name+" itself: what is sent there is most likely lost")
-	}
-	if !r.tx.value.IsZero() {
-		r.warn(WarnValueWithTokenCall, signer.SeverityWarn,
-			"sends "+amount(&r.tx.value, r.coin)+" along with a token call, which has no use for it")
+	case who == common.Address{}:
+		r.warn(WarnZeroAddress, signer.SeverityDanger, f.named("the recipient or spender is the zero address: what is sent there is lost"))
+	case r.asset("erc20", who) == token.ID:
+		r.warn(WarnTokenContract, signer.SeverityDanger, f.named("the recipient or spender is the contract of "+token.Name+" itself: what is sent there is most likely lost"))
 	}
 }

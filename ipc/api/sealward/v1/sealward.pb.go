@@ -2471,18 +2471,29 @@ func (x *KeyHealth) GetReason() string {
 	return ""
 }
 
+// Intent is what signing a payload would do: the intent document.
 type Intent struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	Kind     string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
-	Complete bool                   `protobuf:"varint,2,opt,name=complete,proto3" json:"complete,omitempty"`
-	Effects  []*Effect              `protobuf:"bytes,3,rep,name=effects,proto3" json:"effects,omitempty"`
-	Outflow  []*Quantity            `protobuf:"bytes,4,rep,name=outflow,proto3" json:"outflow,omitempty"`
-	Fee      *Quantity              `protobuf:"bytes,5,opt,name=fee,proto3" json:"fee,omitempty"`
-	Fields   []*Field               `protobuf:"bytes,6,rep,name=fields,proto3" json:"fields,omitempty"`
-	Warnings []*Warning             `protobuf:"bytes,7,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1. A reader that finds another version does not know what it reads.
+	Version uint32 `protobuf:"varint,10,opt,name=version,proto3" json:"version,omitempty"`
+	Kind    string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// The class of the worst effect.
+	Class string `protobuf:"bytes,11,opt,name=class,proto3" json:"class,omitempty"`
+	// Whether all of the payload could be read.
+	Complete bool      `protobuf:"varint,2,opt,name=complete,proto3" json:"complete,omitempty"`
+	Effects  []*Effect `protobuf:"bytes,3,rep,name=effects,proto3" json:"effects,omitempty"`
+	// The most that could leave, per asset, fees and granted allowances included.
+	Outflow []*Quantity `protobuf:"bytes,4,rep,name=outflow,proto3" json:"outflow,omitempty"`
+	// The most that the fees can be, of every sort: gas, blob gas.
+	Fees     *Quantity  `protobuf:"bytes,5,opt,name=fees,proto3" json:"fees,omitempty"`
+	Fields   []*Field   `protobuf:"bytes,6,rep,name=fields,proto3" json:"fields,omitempty"`
+	Warnings []*Warning `protobuf:"bytes,7,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	// Named hashes, in hexadecimal.
-	Digests       []*Field   `protobuf:"bytes,8,rep,name=digests,proto3" json:"digests,omitempty"`
-	Messages      []*Message `protobuf:"bytes,9,rep,name=messages,proto3" json:"messages,omitempty"`
+	Digests  []*Field   `protobuf:"bytes,8,rep,name=digests,proto3" json:"digests,omitempty"`
+	Messages []*Message `protobuf:"bytes,9,rep,name=messages,proto3" json:"messages,omitempty"`
+	// What a pinned descriptor calls the parts; absent where none applies. Labels only:
+	// nothing is decided by them.
+	ClearSigning  *ClearSigning `protobuf:"bytes,12,opt,name=clear_signing,json=clearSigning,proto3" json:"clear_signing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2517,9 +2528,23 @@ func (*Intent) Descriptor() ([]byte, []int) {
 	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{36}
 }
 
+func (x *Intent) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
 func (x *Intent) GetKind() string {
 	if x != nil {
 		return x.Kind
+	}
+	return ""
+}
+
+func (x *Intent) GetClass() string {
+	if x != nil {
+		return x.Class
 	}
 	return ""
 }
@@ -2545,9 +2570,9 @@ func (x *Intent) GetOutflow() []*Quantity {
 	return nil
 }
 
-func (x *Intent) GetFee() *Quantity {
+func (x *Intent) GetFees() *Quantity {
 	if x != nil {
-		return x.Fee
+		return x.Fees
 	}
 	return nil
 }
@@ -2580,21 +2605,161 @@ func (x *Intent) GetMessages() []*Message {
 	return nil
 }
 
-type Effect struct {
+func (x *Intent) GetClearSigning() *ClearSigning {
+	if x != nil {
+		return x.ClearSigning
+	}
+	return nil
+}
+
+type ClearSigning struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The file of the descriptor.
+	Descriptor_        string      `protobuf:"bytes,1,opt,name=descriptor,proto3" json:"descriptor,omitempty"`
+	Owner              string      `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`
+	Intent             string      `protobuf:"bytes,3,opt,name=intent,proto3" json:"intent,omitempty"`
+	InterpolatedIntent string      `protobuf:"bytes,4,opt,name=interpolated_intent,json=interpolatedIntent,proto3" json:"interpolated_intent,omitempty"`
+	Fields             []*Labelled `protobuf:"bytes,5,rep,name=fields,proto3" json:"fields,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *ClearSigning) Reset() {
+	*x = ClearSigning{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClearSigning) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClearSigning) ProtoMessage() {}
+
+func (x *ClearSigning) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClearSigning.ProtoReflect.Descriptor instead.
+func (*ClearSigning) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *ClearSigning) GetDescriptor_() string {
+	if x != nil {
+		return x.Descriptor_
+	}
+	return ""
+}
+
+func (x *ClearSigning) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *ClearSigning) GetIntent() string {
+	if x != nil {
+		return x.Intent
+	}
+	return ""
+}
+
+func (x *ClearSigning) GetInterpolatedIntent() string {
+	if x != nil {
+		return x.InterpolatedIntent
+	}
+	return ""
+}
+
+func (x *ClearSigning) GetFields() []*Labelled {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
+type Labelled struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Class         string                 `protobuf:"bytes,1,opt,name=class,proto3" json:"class,omitempty"`
-	Actor         string                 `protobuf:"bytes,2,opt,name=actor,proto3" json:"actor,omitempty"`
-	Counterparty  string                 `protobuf:"bytes,3,opt,name=counterparty,proto3" json:"counterparty,omitempty"`
-	Quantity      *Quantity              `protobuf:"bytes,4,opt,name=quantity,proto3" json:"quantity,omitempty"`
-	Until         *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=until,proto3" json:"until,omitempty"`
-	Attributes    map[string]string      `protobuf:"bytes,6,rep,name=attributes,proto3" json:"attributes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Label         string                 `protobuf:"bytes,1,opt,name=label,proto3" json:"label,omitempty"`
+	Value         string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Labelled) Reset() {
+	*x = Labelled{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Labelled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Labelled) ProtoMessage() {}
+
+func (x *Labelled) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Labelled.ProtoReflect.Descriptor instead.
+func (*Labelled) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *Labelled) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+func (x *Labelled) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+type Effect struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Class        string                 `protobuf:"bytes,1,opt,name=class,proto3" json:"class,omitempty"`
+	Actor        string                 `protobuf:"bytes,2,opt,name=actor,proto3" json:"actor,omitempty"`
+	Counterparty string                 `protobuf:"bytes,3,opt,name=counterparty,proto3" json:"counterparty,omitempty"`
+	Quantity     *Quantity              `protobuf:"bytes,4,opt,name=quantity,proto3" json:"quantity,omitempty"`
+	// When the permission ends by itself; absent where it does not.
+	Until *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=until,proto3" json:"until,omitempty"`
+	// From now, by the clock of who made the document, to until; negative where that is
+	// past. Absent in what was recorded.
+	Remaining     *durationpb.Duration `protobuf:"bytes,7,opt,name=remaining,proto3" json:"remaining,omitempty"`
+	Attributes    map[string]string    `protobuf:"bytes,6,rep,name=attributes,proto3" json:"attributes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Effect) Reset() {
 	*x = Effect{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[37]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2606,7 +2771,7 @@ func (x *Effect) String() string {
 func (*Effect) ProtoMessage() {}
 
 func (x *Effect) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[37]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2619,7 +2784,7 @@ func (x *Effect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Effect.ProtoReflect.Descriptor instead.
 func (*Effect) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{37}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Effect) GetClass() string {
@@ -2657,6 +2822,13 @@ func (x *Effect) GetUntil() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Effect) GetRemaining() *durationpb.Duration {
+	if x != nil {
+		return x.Remaining
+	}
+	return nil
+}
+
 func (x *Effect) GetAttributes() map[string]string {
 	if x != nil {
 		return x.Attributes
@@ -2677,7 +2849,7 @@ type Quantity struct {
 
 func (x *Quantity) Reset() {
 	*x = Quantity{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[38]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2689,7 +2861,7 @@ func (x *Quantity) String() string {
 func (*Quantity) ProtoMessage() {}
 
 func (x *Quantity) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[38]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2702,7 +2874,7 @@ func (x *Quantity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Quantity.ProtoReflect.Descriptor instead.
 func (*Quantity) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{38}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Quantity) GetKind() string {
@@ -2736,7 +2908,7 @@ type Field struct {
 
 func (x *Field) Reset() {
 	*x = Field{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[39]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2748,7 +2920,7 @@ func (x *Field) String() string {
 func (*Field) ProtoMessage() {}
 
 func (x *Field) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[39]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2761,7 +2933,7 @@ func (x *Field) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Field.ProtoReflect.Descriptor instead.
 func (*Field) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{39}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Field) GetName() string {
@@ -2789,7 +2961,7 @@ type Warning struct {
 
 func (x *Warning) Reset() {
 	*x = Warning{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[40]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2801,7 +2973,7 @@ func (x *Warning) String() string {
 func (*Warning) ProtoMessage() {}
 
 func (x *Warning) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[40]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2814,7 +2986,7 @@ func (x *Warning) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Warning.ProtoReflect.Descriptor instead.
 func (*Warning) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{40}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Warning) GetCode() string {
@@ -2848,7 +3020,7 @@ type Message struct {
 
 func (x *Message) Reset() {
 	*x = Message{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[41]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2860,7 +3032,7 @@ func (x *Message) String() string {
 func (*Message) ProtoMessage() {}
 
 func (x *Message) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[41]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2873,7 +3045,7 @@ func (x *Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Message.ProtoReflect.Descriptor instead.
 func (*Message) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{41}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Message) GetScheme() string {
@@ -2903,7 +3075,7 @@ type Decision struct {
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[42]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2915,7 +3087,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[42]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2928,7 +3100,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{42}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Decision) GetVerdict() string {
@@ -2975,7 +3147,7 @@ type LimitUse struct {
 
 func (x *LimitUse) Reset() {
 	*x = LimitUse{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[43]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2987,7 +3159,7 @@ func (x *LimitUse) String() string {
 func (*LimitUse) ProtoMessage() {}
 
 func (x *LimitUse) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[43]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3000,7 +3172,7 @@ func (x *LimitUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LimitUse.ProtoReflect.Descriptor instead.
 func (*LimitUse) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{43}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *LimitUse) GetRule() string {
@@ -3070,7 +3242,7 @@ type ListEntriesRequest struct {
 
 func (x *ListEntriesRequest) Reset() {
 	*x = ListEntriesRequest{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[44]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3082,7 +3254,7 @@ func (x *ListEntriesRequest) String() string {
 func (*ListEntriesRequest) ProtoMessage() {}
 
 func (x *ListEntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[44]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3095,7 +3267,7 @@ func (x *ListEntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntriesRequest.ProtoReflect.Descriptor instead.
 func (*ListEntriesRequest) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{44}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ListEntriesRequest) GetFrom() uint64 {
@@ -3122,7 +3294,7 @@ type ListEntriesResponse struct {
 
 func (x *ListEntriesResponse) Reset() {
 	*x = ListEntriesResponse{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[45]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3134,7 +3306,7 @@ func (x *ListEntriesResponse) String() string {
 func (*ListEntriesResponse) ProtoMessage() {}
 
 func (x *ListEntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[45]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3147,7 +3319,7 @@ func (x *ListEntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntriesResponse.ProtoReflect.Descriptor instead.
 func (*ListEntriesResponse) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{45}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ListEntriesResponse) GetEntries() []*Entry {
@@ -3179,7 +3351,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[46]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3191,7 +3363,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[46]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3204,7 +3376,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{46}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Entry) GetIndex() uint64 {
@@ -3259,7 +3431,7 @@ type GetCheckpointRequest struct {
 
 func (x *GetCheckpointRequest) Reset() {
 	*x = GetCheckpointRequest{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[47]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3271,7 +3443,7 @@ func (x *GetCheckpointRequest) String() string {
 func (*GetCheckpointRequest) ProtoMessage() {}
 
 func (x *GetCheckpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[47]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3284,7 +3456,7 @@ func (x *GetCheckpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckpointRequest.ProtoReflect.Descriptor instead.
 func (*GetCheckpointRequest) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{47}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *GetCheckpointRequest) GetNow() bool {
@@ -3307,7 +3479,7 @@ type GetCheckpointResponse struct {
 
 func (x *GetCheckpointResponse) Reset() {
 	*x = GetCheckpointResponse{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[48]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3319,7 +3491,7 @@ func (x *GetCheckpointResponse) String() string {
 func (*GetCheckpointResponse) ProtoMessage() {}
 
 func (x *GetCheckpointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[48]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3332,7 +3504,7 @@ func (x *GetCheckpointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckpointResponse.ProtoReflect.Descriptor instead.
 func (*GetCheckpointResponse) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{48}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *GetCheckpointResponse) GetCheckpoint() string {
@@ -3360,7 +3532,7 @@ type GetProofRequest struct {
 
 func (x *GetProofRequest) Reset() {
 	*x = GetProofRequest{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[49]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3372,7 +3544,7 @@ func (x *GetProofRequest) String() string {
 func (*GetProofRequest) ProtoMessage() {}
 
 func (x *GetProofRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[49]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3385,7 +3557,7 @@ func (x *GetProofRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProofRequest.ProtoReflect.Descriptor instead.
 func (*GetProofRequest) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{49}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *GetProofRequest) GetLeaf() uint64 {
@@ -3411,7 +3583,7 @@ type GetProofResponse struct {
 
 func (x *GetProofResponse) Reset() {
 	*x = GetProofResponse{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[50]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3423,7 +3595,7 @@ func (x *GetProofResponse) String() string {
 func (*GetProofResponse) ProtoMessage() {}
 
 func (x *GetProofResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[50]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3436,7 +3608,7 @@ func (x *GetProofResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProofResponse.ProtoReflect.Descriptor instead.
 func (*GetProofResponse) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{50}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *GetProofResponse) GetProof() string {
@@ -3454,7 +3626,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[51]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3466,7 +3638,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[51]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3479,7 +3651,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{51}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{53}
 }
 
 type VerifyResponse struct {
@@ -3502,7 +3674,7 @@ type VerifyResponse struct {
 
 func (x *VerifyResponse) Reset() {
 	*x = VerifyResponse{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[52]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3514,7 +3686,7 @@ func (x *VerifyResponse) String() string {
 func (*VerifyResponse) ProtoMessage() {}
 
 func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[52]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3527,7 +3699,7 @@ func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyResponse.ProtoReflect.Descriptor instead.
 func (*VerifyResponse) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{52}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *VerifyResponse) GetRecords() uint64 {
@@ -3613,7 +3785,7 @@ type ErrorDetail struct {
 
 func (x *ErrorDetail) Reset() {
 	*x = ErrorDetail{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[53]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3625,7 +3797,7 @@ func (x *ErrorDetail) String() string {
 func (*ErrorDetail) ProtoMessage() {}
 
 func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[53]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3638,7 +3810,7 @@ func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorDetail.ProtoReflect.Descriptor instead.
 func (*ErrorDetail) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{53}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ErrorDetail) GetCode() string {
@@ -3865,23 +4037,39 @@ const file_sealward_v1_sealward_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x16\n" +
 	"\x06device\x18\x02 \x01(\tR\x06device\x12\x1c\n" +
 	"\tavailable\x18\x03 \x01(\bR\tavailable\x12\x16\n" +
-	"\x06reason\x18\x04 \x01(\tR\x06reason\"\xff\x02\n" +
-	"\x06Intent\x12\x12\n" +
-	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1a\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"\xf1\x03\n" +
+	"\x06Intent\x12\x18\n" +
+	"\aversion\x18\n" +
+	" \x01(\rR\aversion\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x14\n" +
+	"\x05class\x18\v \x01(\tR\x05class\x12\x1a\n" +
 	"\bcomplete\x18\x02 \x01(\bR\bcomplete\x12-\n" +
 	"\aeffects\x18\x03 \x03(\v2\x13.sealward.v1.EffectR\aeffects\x12/\n" +
-	"\aoutflow\x18\x04 \x03(\v2\x15.sealward.v1.QuantityR\aoutflow\x12'\n" +
-	"\x03fee\x18\x05 \x01(\v2\x15.sealward.v1.QuantityR\x03fee\x12*\n" +
+	"\aoutflow\x18\x04 \x03(\v2\x15.sealward.v1.QuantityR\aoutflow\x12)\n" +
+	"\x04fees\x18\x05 \x01(\v2\x15.sealward.v1.QuantityR\x04fees\x12*\n" +
 	"\x06fields\x18\x06 \x03(\v2\x12.sealward.v1.FieldR\x06fields\x120\n" +
 	"\bwarnings\x18\a \x03(\v2\x14.sealward.v1.WarningR\bwarnings\x12,\n" +
 	"\adigests\x18\b \x03(\v2\x12.sealward.v1.FieldR\adigests\x120\n" +
-	"\bmessages\x18\t \x03(\v2\x14.sealward.v1.MessageR\bmessages\"\xc1\x02\n" +
+	"\bmessages\x18\t \x03(\v2\x14.sealward.v1.MessageR\bmessages\x12>\n" +
+	"\rclear_signing\x18\f \x01(\v2\x19.sealward.v1.ClearSigningR\fclearSigning\"\xbc\x01\n" +
+	"\fClearSigning\x12\x1e\n" +
+	"\n" +
+	"descriptor\x18\x01 \x01(\tR\n" +
+	"descriptor\x12\x14\n" +
+	"\x05owner\x18\x02 \x01(\tR\x05owner\x12\x16\n" +
+	"\x06intent\x18\x03 \x01(\tR\x06intent\x12/\n" +
+	"\x13interpolated_intent\x18\x04 \x01(\tR\x12interpolatedIntent\x12-\n" +
+	"\x06fields\x18\x05 \x03(\v2\x15.sealward.v1.LabelledR\x06fields\"6\n" +
+	"\bLabelled\x12\x14\n" +
+	"\x05label\x18\x01 \x01(\tR\x05label\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"\xfa\x02\n" +
 	"\x06Effect\x12\x14\n" +
 	"\x05class\x18\x01 \x01(\tR\x05class\x12\x14\n" +
 	"\x05actor\x18\x02 \x01(\tR\x05actor\x12\"\n" +
 	"\fcounterparty\x18\x03 \x01(\tR\fcounterparty\x121\n" +
 	"\bquantity\x18\x04 \x01(\v2\x15.sealward.v1.QuantityR\bquantity\x120\n" +
-	"\x05until\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12C\n" +
+	"\x05until\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x127\n" +
+	"\tremaining\x18\a \x01(\v2\x19.google.protobuf.DurationR\tremaining\x12C\n" +
 	"\n" +
 	"attributes\x18\x06 \x03(\v2#.sealward.v1.Effect.AttributesEntryR\n" +
 	"attributes\x1a=\n" +
@@ -3998,7 +4186,7 @@ func file_sealward_v1_sealward_proto_rawDescGZIP() []byte {
 	return file_sealward_v1_sealward_proto_rawDescData
 }
 
-var file_sealward_v1_sealward_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
+var file_sealward_v1_sealward_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
 var file_sealward_v1_sealward_proto_goTypes = []any{
 	(*Request)(nil),               // 0: sealward.v1.Request
 	(*SignRequest)(nil),           // 1: sealward.v1.SignRequest
@@ -4037,129 +4225,134 @@ var file_sealward_v1_sealward_proto_goTypes = []any{
 	(*GetStatusResponse)(nil),     // 34: sealward.v1.GetStatusResponse
 	(*KeyHealth)(nil),             // 35: sealward.v1.KeyHealth
 	(*Intent)(nil),                // 36: sealward.v1.Intent
-	(*Effect)(nil),                // 37: sealward.v1.Effect
-	(*Quantity)(nil),              // 38: sealward.v1.Quantity
-	(*Field)(nil),                 // 39: sealward.v1.Field
-	(*Warning)(nil),               // 40: sealward.v1.Warning
-	(*Message)(nil),               // 41: sealward.v1.Message
-	(*Decision)(nil),              // 42: sealward.v1.Decision
-	(*LimitUse)(nil),              // 43: sealward.v1.LimitUse
-	(*ListEntriesRequest)(nil),    // 44: sealward.v1.ListEntriesRequest
-	(*ListEntriesResponse)(nil),   // 45: sealward.v1.ListEntriesResponse
-	(*Entry)(nil),                 // 46: sealward.v1.Entry
-	(*GetCheckpointRequest)(nil),  // 47: sealward.v1.GetCheckpointRequest
-	(*GetCheckpointResponse)(nil), // 48: sealward.v1.GetCheckpointResponse
-	(*GetProofRequest)(nil),       // 49: sealward.v1.GetProofRequest
-	(*GetProofResponse)(nil),      // 50: sealward.v1.GetProofResponse
-	(*VerifyRequest)(nil),         // 51: sealward.v1.VerifyRequest
-	(*VerifyResponse)(nil),        // 52: sealward.v1.VerifyResponse
-	(*ErrorDetail)(nil),           // 53: sealward.v1.ErrorDetail
-	nil,                           // 54: sealward.v1.PlanResealRequest.PcrsEntry
-	nil,                           // 55: sealward.v1.PlanResealResponse.PcrsEntry
-	nil,                           // 56: sealward.v1.ResealRequest.PcrsEntry
-	nil,                           // 57: sealward.v1.Evidence.PartsEntry
-	nil,                           // 58: sealward.v1.Effect.AttributesEntry
-	(*timestamppb.Timestamp)(nil), // 59: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 60: google.protobuf.Duration
+	(*ClearSigning)(nil),          // 37: sealward.v1.ClearSigning
+	(*Labelled)(nil),              // 38: sealward.v1.Labelled
+	(*Effect)(nil),                // 39: sealward.v1.Effect
+	(*Quantity)(nil),              // 40: sealward.v1.Quantity
+	(*Field)(nil),                 // 41: sealward.v1.Field
+	(*Warning)(nil),               // 42: sealward.v1.Warning
+	(*Message)(nil),               // 43: sealward.v1.Message
+	(*Decision)(nil),              // 44: sealward.v1.Decision
+	(*LimitUse)(nil),              // 45: sealward.v1.LimitUse
+	(*ListEntriesRequest)(nil),    // 46: sealward.v1.ListEntriesRequest
+	(*ListEntriesResponse)(nil),   // 47: sealward.v1.ListEntriesResponse
+	(*Entry)(nil),                 // 48: sealward.v1.Entry
+	(*GetCheckpointRequest)(nil),  // 49: sealward.v1.GetCheckpointRequest
+	(*GetCheckpointResponse)(nil), // 50: sealward.v1.GetCheckpointResponse
+	(*GetProofRequest)(nil),       // 51: sealward.v1.GetProofRequest
+	(*GetProofResponse)(nil),      // 52: sealward.v1.GetProofResponse
+	(*VerifyRequest)(nil),         // 53: sealward.v1.VerifyRequest
+	(*VerifyResponse)(nil),        // 54: sealward.v1.VerifyResponse
+	(*ErrorDetail)(nil),           // 55: sealward.v1.ErrorDetail
+	nil,                           // 56: sealward.v1.PlanResealRequest.PcrsEntry
+	nil,                           // 57: sealward.v1.PlanResealResponse.PcrsEntry
+	nil,                           // 58: sealward.v1.ResealRequest.PcrsEntry
+	nil,                           // 59: sealward.v1.Evidence.PartsEntry
+	nil,                           // 60: sealward.v1.Effect.AttributesEntry
+	(*timestamppb.Timestamp)(nil), // 61: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 62: google.protobuf.Duration
 }
 var file_sealward_v1_sealward_proto_depIdxs = []int32{
-	59, // 0: sealward.v1.Request.not_before:type_name -> google.protobuf.Timestamp
-	59, // 1: sealward.v1.Request.expires:type_name -> google.protobuf.Timestamp
+	61, // 0: sealward.v1.Request.not_before:type_name -> google.protobuf.Timestamp
+	61, // 1: sealward.v1.Request.expires:type_name -> google.protobuf.Timestamp
 	0,  // 2: sealward.v1.SignRequest.request:type_name -> sealward.v1.Request
-	60, // 3: sealward.v1.SignRequest.wait:type_name -> google.protobuf.Duration
+	62, // 3: sealward.v1.SignRequest.wait:type_name -> google.protobuf.Duration
 	36, // 4: sealward.v1.SignResponse.intent:type_name -> sealward.v1.Intent
 	29, // 5: sealward.v1.SignResponse.key:type_name -> sealward.v1.Key
-	59, // 6: sealward.v1.SignResponse.authorized:type_name -> google.protobuf.Timestamp
+	61, // 6: sealward.v1.SignResponse.authorized:type_name -> google.protobuf.Timestamp
 	36, // 7: sealward.v1.InspectResponse.intent:type_name -> sealward.v1.Intent
 	0,  // 8: sealward.v1.CheckPolicyRequest.request:type_name -> sealward.v1.Request
-	42, // 9: sealward.v1.CheckPolicyResponse.decision:type_name -> sealward.v1.Decision
+	44, // 9: sealward.v1.CheckPolicyResponse.decision:type_name -> sealward.v1.Decision
 	36, // 10: sealward.v1.CheckPolicyResponse.intent:type_name -> sealward.v1.Intent
 	36, // 11: sealward.v1.GetRequestResponse.intent:type_name -> sealward.v1.Intent
-	42, // 12: sealward.v1.GetRequestResponse.decision:type_name -> sealward.v1.Decision
-	59, // 13: sealward.v1.GetRequestResponse.time:type_name -> google.protobuf.Timestamp
-	60, // 14: sealward.v1.WatchRequestRequest.wait:type_name -> google.protobuf.Duration
+	44, // 12: sealward.v1.GetRequestResponse.decision:type_name -> sealward.v1.Decision
+	61, // 13: sealward.v1.GetRequestResponse.time:type_name -> google.protobuf.Timestamp
+	62, // 14: sealward.v1.WatchRequestRequest.wait:type_name -> google.protobuf.Duration
 	23, // 15: sealward.v1.UnlockResponse.token:type_name -> sealward.v1.TokenHealth
 	23, // 16: sealward.v1.RetryResponse.token:type_name -> sealward.v1.TokenHealth
-	54, // 17: sealward.v1.PlanResealRequest.pcrs:type_name -> sealward.v1.PlanResealRequest.PcrsEntry
-	55, // 18: sealward.v1.PlanResealResponse.pcrs:type_name -> sealward.v1.PlanResealResponse.PcrsEntry
-	56, // 19: sealward.v1.ResealRequest.pcrs:type_name -> sealward.v1.ResealRequest.PcrsEntry
-	59, // 20: sealward.v1.TokenHealth.since:type_name -> google.protobuf.Timestamp
-	59, // 21: sealward.v1.TokenHealth.retry:type_name -> google.protobuf.Timestamp
-	39, // 22: sealward.v1.TokenHealth.facts:type_name -> sealward.v1.Field
-	57, // 23: sealward.v1.Evidence.parts:type_name -> sealward.v1.Evidence.PartsEntry
-	39, // 24: sealward.v1.Evidence.proven:type_name -> sealward.v1.Field
-	39, // 25: sealward.v1.Evidence.claimed:type_name -> sealward.v1.Field
+	56, // 17: sealward.v1.PlanResealRequest.pcrs:type_name -> sealward.v1.PlanResealRequest.PcrsEntry
+	57, // 18: sealward.v1.PlanResealResponse.pcrs:type_name -> sealward.v1.PlanResealResponse.PcrsEntry
+	58, // 19: sealward.v1.ResealRequest.pcrs:type_name -> sealward.v1.ResealRequest.PcrsEntry
+	61, // 20: sealward.v1.TokenHealth.since:type_name -> google.protobuf.Timestamp
+	61, // 21: sealward.v1.TokenHealth.retry:type_name -> google.protobuf.Timestamp
+	41, // 22: sealward.v1.TokenHealth.facts:type_name -> sealward.v1.Field
+	59, // 23: sealward.v1.Evidence.parts:type_name -> sealward.v1.Evidence.PartsEntry
+	41, // 24: sealward.v1.Evidence.proven:type_name -> sealward.v1.Field
+	41, // 25: sealward.v1.Evidence.claimed:type_name -> sealward.v1.Field
 	29, // 26: sealward.v1.ListKeysResponse.keys:type_name -> sealward.v1.Key
 	29, // 27: sealward.v1.GetKeyResponse.key:type_name -> sealward.v1.Key
 	24, // 28: sealward.v1.GetKeyResponse.evidence:type_name -> sealward.v1.Evidence
-	39, // 29: sealward.v1.GetKeyResponse.facts:type_name -> sealward.v1.Field
+	41, // 29: sealward.v1.GetKeyResponse.facts:type_name -> sealward.v1.Field
 	32, // 30: sealward.v1.ListLimitsResponse.limits:type_name -> sealward.v1.LimitState
-	60, // 31: sealward.v1.LimitState.window:type_name -> google.protobuf.Duration
-	59, // 32: sealward.v1.LimitState.frees:type_name -> google.protobuf.Timestamp
-	59, // 33: sealward.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	59, // 34: sealward.v1.GetStatusResponse.policy_loaded:type_name -> google.protobuf.Timestamp
-	59, // 35: sealward.v1.GetStatusResponse.journal_time:type_name -> google.protobuf.Timestamp
-	60, // 36: sealward.v1.GetStatusResponse.journal_time_held:type_name -> google.protobuf.Duration
+	62, // 31: sealward.v1.LimitState.window:type_name -> google.protobuf.Duration
+	61, // 32: sealward.v1.LimitState.frees:type_name -> google.protobuf.Timestamp
+	61, // 33: sealward.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	61, // 34: sealward.v1.GetStatusResponse.policy_loaded:type_name -> google.protobuf.Timestamp
+	61, // 35: sealward.v1.GetStatusResponse.journal_time:type_name -> google.protobuf.Timestamp
+	62, // 36: sealward.v1.GetStatusResponse.journal_time_held:type_name -> google.protobuf.Duration
 	35, // 37: sealward.v1.GetStatusResponse.keys:type_name -> sealward.v1.KeyHealth
 	23, // 38: sealward.v1.GetStatusResponse.tokens:type_name -> sealward.v1.TokenHealth
-	37, // 39: sealward.v1.Intent.effects:type_name -> sealward.v1.Effect
-	38, // 40: sealward.v1.Intent.outflow:type_name -> sealward.v1.Quantity
-	38, // 41: sealward.v1.Intent.fee:type_name -> sealward.v1.Quantity
-	39, // 42: sealward.v1.Intent.fields:type_name -> sealward.v1.Field
-	40, // 43: sealward.v1.Intent.warnings:type_name -> sealward.v1.Warning
-	39, // 44: sealward.v1.Intent.digests:type_name -> sealward.v1.Field
-	41, // 45: sealward.v1.Intent.messages:type_name -> sealward.v1.Message
-	38, // 46: sealward.v1.Effect.quantity:type_name -> sealward.v1.Quantity
-	59, // 47: sealward.v1.Effect.until:type_name -> google.protobuf.Timestamp
-	58, // 48: sealward.v1.Effect.attributes:type_name -> sealward.v1.Effect.AttributesEntry
-	43, // 49: sealward.v1.Decision.limits:type_name -> sealward.v1.LimitUse
-	60, // 50: sealward.v1.LimitUse.window:type_name -> google.protobuf.Duration
-	59, // 51: sealward.v1.LimitUse.frees:type_name -> google.protobuf.Timestamp
-	46, // 52: sealward.v1.ListEntriesResponse.entries:type_name -> sealward.v1.Entry
-	59, // 53: sealward.v1.Entry.time:type_name -> google.protobuf.Timestamp
-	1,  // 54: sealward.v1.SignerService.Sign:input_type -> sealward.v1.SignRequest
-	3,  // 55: sealward.v1.SignerService.Inspect:input_type -> sealward.v1.InspectRequest
-	5,  // 56: sealward.v1.SignerService.CheckPolicy:input_type -> sealward.v1.CheckPolicyRequest
-	7,  // 57: sealward.v1.SignerService.GetRequest:input_type -> sealward.v1.GetRequestRequest
-	9,  // 58: sealward.v1.SignerService.WatchRequest:input_type -> sealward.v1.WatchRequestRequest
-	25, // 59: sealward.v1.SignerService.ListKeys:input_type -> sealward.v1.ListKeysRequest
-	27, // 60: sealward.v1.SignerService.GetKey:input_type -> sealward.v1.GetKeyRequest
-	30, // 61: sealward.v1.SignerService.ListLimits:input_type -> sealward.v1.ListLimitsRequest
-	33, // 62: sealward.v1.SignerService.GetStatus:input_type -> sealward.v1.GetStatusRequest
-	11, // 63: sealward.v1.DeviceService.GetUnlockKey:input_type -> sealward.v1.GetUnlockKeyRequest
-	13, // 64: sealward.v1.DeviceService.Unlock:input_type -> sealward.v1.UnlockRequest
-	15, // 65: sealward.v1.DeviceService.Retry:input_type -> sealward.v1.RetryRequest
-	17, // 66: sealward.v1.DeviceService.GetTarget:input_type -> sealward.v1.GetTargetRequest
-	19, // 67: sealward.v1.DeviceService.PlanReseal:input_type -> sealward.v1.PlanResealRequest
-	21, // 68: sealward.v1.DeviceService.Reseal:input_type -> sealward.v1.ResealRequest
-	44, // 69: sealward.v1.JournalService.ListEntries:input_type -> sealward.v1.ListEntriesRequest
-	47, // 70: sealward.v1.JournalService.GetCheckpoint:input_type -> sealward.v1.GetCheckpointRequest
-	49, // 71: sealward.v1.JournalService.GetProof:input_type -> sealward.v1.GetProofRequest
-	51, // 72: sealward.v1.JournalService.Verify:input_type -> sealward.v1.VerifyRequest
-	2,  // 73: sealward.v1.SignerService.Sign:output_type -> sealward.v1.SignResponse
-	4,  // 74: sealward.v1.SignerService.Inspect:output_type -> sealward.v1.InspectResponse
-	6,  // 75: sealward.v1.SignerService.CheckPolicy:output_type -> sealward.v1.CheckPolicyResponse
-	8,  // 76: sealward.v1.SignerService.GetRequest:output_type -> sealward.v1.GetRequestResponse
-	10, // 77: sealward.v1.SignerService.WatchRequest:output_type -> sealward.v1.WatchRequestResponse
-	26, // 78: sealward.v1.SignerService.ListKeys:output_type -> sealward.v1.ListKeysResponse
-	28, // 79: sealward.v1.SignerService.GetKey:output_type -> sealward.v1.GetKeyResponse
-	31, // 80: sealward.v1.SignerService.ListLimits:output_type -> sealward.v1.ListLimitsResponse
-	34, // 81: sealward.v1.SignerService.GetStatus:output_type -> sealward.v1.GetStatusResponse
-	12, // 82: sealward.v1.DeviceService.GetUnlockKey:output_type -> sealward.v1.GetUnlockKeyResponse
-	14, // 83: sealward.v1.DeviceService.Unlock:output_type -> sealward.v1.UnlockResponse
-	16, // 84: sealward.v1.DeviceService.Retry:output_type -> sealward.v1.RetryResponse
-	18, // 85: sealward.v1.DeviceService.GetTarget:output_type -> sealward.v1.GetTargetResponse
-	20, // 86: sealward.v1.DeviceService.PlanReseal:output_type -> sealward.v1.PlanResealResponse
-	22, // 87: sealward.v1.DeviceService.Reseal:output_type -> sealward.v1.ResealResponse
-	45, // 88: sealward.v1.JournalService.ListEntries:output_type -> sealward.v1.ListEntriesResponse
-	48, // 89: sealward.v1.JournalService.GetCheckpoint:output_type -> sealward.v1.GetCheckpointResponse
-	50, // 90: sealward.v1.JournalService.GetProof:output_type -> sealward.v1.GetProofResponse
-	52, // 91: sealward.v1.JournalService.Verify:output_type -> sealward.v1.VerifyResponse
-	73, // [73:92] is the sub-list for method output_type
-	54, // [54:73] is the sub-list for method input_type
-	54, // [54:54] is the sub-list for extension type_name
-	54, // [54:54] is the sub-list for extension extendee
-	0,  // [0:54] is the sub-list for field type_name
+	39, // 39: sealward.v1.Intent.effects:type_name -> sealward.v1.Effect
+	40, // 40: sealward.v1.Intent.outflow:type_name -> sealward.v1.Quantity
+	40, // 41: sealward.v1.Intent.fees:type_name -> sealward.v1.Quantity
+	41, // 42: sealward.v1.Intent.fields:type_name -> sealward.v1.Field
+	42, // 43: sealward.v1.Intent.warnings:type_name -> sealward.v1.Warning
+	41, // 44: sealward.v1.Intent.digests:type_name -> sealward.v1.Field
+	43, // 45: sealward.v1.Intent.messages:type_name -> sealward.v1.Message
+	37, // 46: sealward.v1.Intent.clear_signing:type_name -> sealward.v1.ClearSigning
+	38, // 47: sealward.v1.ClearSigning.fields:type_name -> sealward.v1.Labelled
+	40, // 48: sealward.v1.Effect.quantity:type_name -> sealward.v1.Quantity
+	61, // 49: sealward.v1.Effect.until:type_name -> google.protobuf.Timestamp
+	62, // 50: sealward.v1.Effect.remaining:type_name -> google.protobuf.Duration
+	60, // 51: sealward.v1.Effect.attributes:type_name -> sealward.v1.Effect.AttributesEntry
+	45, // 52: sealward.v1.Decision.limits:type_name -> sealward.v1.LimitUse
+	62, // 53: sealward.v1.LimitUse.window:type_name -> google.protobuf.Duration
+	61, // 54: sealward.v1.LimitUse.frees:type_name -> google.protobuf.Timestamp
+	48, // 55: sealward.v1.ListEntriesResponse.entries:type_name -> sealward.v1.Entry
+	61, // 56: sealward.v1.Entry.time:type_name -> google.protobuf.Timestamp
+	1,  // 57: sealward.v1.SignerService.Sign:input_type -> sealward.v1.SignRequest
+	3,  // 58: sealward.v1.SignerService.Inspect:input_type -> sealward.v1.InspectRequest
+	5,  // 59: sealward.v1.SignerService.CheckPolicy:input_type -> sealward.v1.CheckPolicyRequest
+	7,  // 60: sealward.v1.SignerService.GetRequest:input_type -> sealward.v1.GetRequestRequest
+	9,  // 61: sealward.v1.SignerService.WatchRequest:input_type -> sealward.v1.WatchRequestRequest
+	25, // 62: sealward.v1.SignerService.ListKeys:input_type -> sealward.v1.ListKeysRequest
+	27, // 63: sealward.v1.SignerService.GetKey:input_type -> sealward.v1.GetKeyRequest
+	30, // 64: sealward.v1.SignerService.ListLimits:input_type -> sealward.v1.ListLimitsRequest
+	33, // 65: sealward.v1.SignerService.GetStatus:input_type -> sealward.v1.GetStatusRequest
+	11, // 66: sealward.v1.DeviceService.GetUnlockKey:input_type -> sealward.v1.GetUnlockKeyRequest
+	13, // 67: sealward.v1.DeviceService.Unlock:input_type -> sealward.v1.UnlockRequest
+	15, // 68: sealward.v1.DeviceService.Retry:input_type -> sealward.v1.RetryRequest
+	17, // 69: sealward.v1.DeviceService.GetTarget:input_type -> sealward.v1.GetTargetRequest
+	19, // 70: sealward.v1.DeviceService.PlanReseal:input_type -> sealward.v1.PlanResealRequest
+	21, // 71: sealward.v1.DeviceService.Reseal:input_type -> sealward.v1.ResealRequest
+	46, // 72: sealward.v1.JournalService.ListEntries:input_type -> sealward.v1.ListEntriesRequest
+	49, // 73: sealward.v1.JournalService.GetCheckpoint:input_type -> sealward.v1.GetCheckpointRequest
+	51, // 74: sealward.v1.JournalService.GetProof:input_type -> sealward.v1.GetProofRequest
+	53, // 75: sealward.v1.JournalService.Verify:input_type -> sealward.v1.VerifyRequest
+	2,  // 76: sealward.v1.SignerService.Sign:output_type -> sealward.v1.SignResponse
+	4,  // 77: sealward.v1.SignerService.Inspect:output_type -> sealward.v1.InspectResponse
+	6,  // 78: sealward.v1.SignerService.CheckPolicy:output_type -> sealward.v1.CheckPolicyResponse
+	8,  // 79: sealward.v1.SignerService.GetRequest:output_type -> sealward.v1.GetRequestResponse
+	10, // 80: sealward.v1.SignerService.WatchRequest:output_type -> sealward.v1.WatchRequestResponse
+	26, // 81: sealward.v1.SignerService.ListKeys:output_type -> sealward.v1.ListKeysResponse
+	28, // 82: sealward.v1.SignerService.GetKey:output_type -> sealward.v1.GetKeyResponse
+	31, // 83: sealward.v1.SignerService.ListLimits:output_type -> sealward.v1.ListLimitsResponse
+	34, // 84: sealward.v1.SignerService.GetStatus:output_type -> sealward.v1.GetStatusResponse
+	12, // 85: sealward.v1.DeviceService.GetUnlockKey:output_type -> sealward.v1.GetUnlockKeyResponse
+	14, // 86: sealward.v1.DeviceService.Unlock:output_type -> sealward.v1.UnlockResponse
+	16, // 87: sealward.v1.DeviceService.Retry:output_type -> sealward.v1.RetryResponse
+	18, // 88: sealward.v1.DeviceService.GetTarget:output_type -> sealward.v1.GetTargetResponse
+	20, // 89: sealward.v1.DeviceService.PlanReseal:output_type -> sealward.v1.PlanResealResponse
+	22, // 90: sealward.v1.DeviceService.Reseal:output_type -> sealward.v1.ResealResponse
+	47, // 91: sealward.v1.JournalService.ListEntries:output_type -> sealward.v1.ListEntriesResponse
+	50, // 92: sealward.v1.JournalService.GetCheckpoint:output_type -> sealward.v1.GetCheckpointResponse
+	52, // 93: sealward.v1.JournalService.GetProof:output_type -> sealward.v1.GetProofResponse
+	54, // 94: sealward.v1.JournalService.Verify:output_type -> sealward.v1.VerifyResponse
+	76, // [76:95] is the sub-list for method output_type
+	57, // [57:76] is the sub-list for method input_type
+	57, // [57:57] is the sub-list for extension type_name
+	57, // [57:57] is the sub-list for extension extendee
+	0,  // [0:57] is the sub-list for field type_name
 }
 
 func init() { file_sealward_v1_sealward_proto_init() }
@@ -4174,7 +4367,7 @@ func file_sealward_v1_sealward_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sealward_v1_sealward_proto_rawDesc), len(file_sealward_v1_sealward_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   59,
+			NumMessages:   61,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

@@ -1,0 +1,177 @@
+package policy
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+
+	"github.com/sealward/sealward/signer"
+)
+
+const dai = "eip155:1/erc20:0x6B175474E89094C44Da98b954EedeAC495271d0F"
+
+// tokenJSON is an entry of a token list, with more members behind it.
+func tokenJSON(chain int, address, symbol string, decimals int, more string) string {
+	return fmt.Sprintf(`{"chainId":%d,"address":%q,"symbol":%s,"decimals":%d,"name":"a token"%s}`, chain, address, symbol, decimals, more)
+}
+
+func listJSON(tokens ...string) string {
+	return `{"name":"list","timestamp":"2026-11-01T00:00:00Z","version":{"major":1,"minor":0,"patch":0},"tokens":[` + strings.Join(tokens, ",") + `]}`
+}
+
+func TestTokenListsAreRead(t *testing.T) {
+	src, err := os.ReadFile("testdata/tokens.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := ReadTokenList("tokens.json", src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const bridged = "eip155:10/erc20:0x7F5c764cBc14f9669B88837ca1490cCa17c31607"
+	want := map[string]signer.Asset{
+		usdc:    {ID: usdc, Name: "USDC", Decimals: 6},
+		dai:     {ID: dai, Name: "DAI", Decimals: 18},
+		bridged: {ID: bridged, Name: "USDC.e", Decimals: 6},
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("ReadTokenList = %v, want %v", got, want)
+	}
+}
+
+func TestSymbolsThatDoNotIdentifyAreShownWithTheAddress(t *testing.T) {
+	const a, b = "0x6B175474E89094C44Da98b954EedeAC495271d0F", "0xdAC17F958D2ee523a2206206994597C13D831ec7"
+	for name, tt := range map[string]struct {
+		symbols [2]string // in JSON; the second one of another chain where it begins with a number
+		want    string    // of the first
+	}{
+		"alone":                       {[2]string{`"DAI"`, `"USDT"`}, "DAI"},
+		"of the schema's characters":  {[2]string{`"a+b-c%d/e$f.g_h"`, `"USDT"`}, "a+b-c%d/e$f.g_h"},
+		"shared":                      {[2]string{`"DAI"`, `"DAI"`}, "DAI " + a},
+		"shared but for letter case":  {[2]string{`"DAI"`, `"dai"`}, "DAI " + a},
+		"l for I":                     {[2]string{`"DAI"`, `"DAl"`}, "DAI " + a},
+		"zero for O":                  {[2]string{`"GOLD"`, `"G0LD"`}, "GOLD " + a},
+		"five for S":                  {[2]string{`"USDS"`, `"U5D5"`}, "USDS " + a},
+		"shared with another chain":   {[2]string{`"DAI"`, `10"DAI"`}, "DAI"},
+		"the coin's":                  {[2]string{`"ETH"`, `"USDT"`}, "ETH " + a},
+		"the coin's other name":       {[2]string{`"Ether"`, `"USDT"`}, "Ether " + a},
+		"empty":                       {[2]string{`""`, `""`}, a},
+		"of another script":           {[2]string{`"USD\u0421"`, `"USDT"`}, a},
+		"with a sign of its own":      {[2]string{`"USD₮0"`, `"USDT0"`}, a},
+		"with what does not show":     {[2]string{`"DA\u200bI"`, `"USDT"`}, a},
+		"that turns the line around":  {[2]string{`"\u202eIAD"`, `"USDT"`}, a},
+		"with a line end":             {[2]string{`"DAI\n"`, `"USDT"`}, a},
+		"with a space":                {[2]string{`"000 DAI"`, `"USDT"`}, a},
+		"in brackets":                 {[2]string{`"DAI (verified)"`, `"USDT"`}, a},
+		"with a backslash":            {[2]string{`"DAI\\"`, `"USDT"`}, a},
+		"longer than the schema says": {[2]string{`"AAAAAAAAAAAAAAAAAAAAA"`, `"USDT"`}, a},
+	} {
+		t.Run(name, func(t *testing.T) {
+			chain := 1
+			second, other := strings.CutPrefix(tt.symbols[1], "10")
+			if other {
+				chain = 10
+			}
+			got, err := ReadTokenList("l.json", []byte(listJSON(tokenJSON(1, a, tt.symbols[0], 18, ""), tokenJSON(chain, b, second, 6, ""))))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if id := "eip155:1/erc20:" + a; got[id].Name != tt.want {
+				t.Errorf("name = %q, want %q", got[id].Name, tt.want)
+			}
+		})
+	}
+}
+
+func TestTokenListsAreRefused(t *testing.T) {
+	const a = "0x6B175474E89094C44Da98b954EedeAC495271d0F"
+	good := tokenJSON(1, a, `"DAI"`, 18, "")
+	many := make([]string, maxTokens+1)
+	for i := range many {
+		many[i] = tokenJSON(i+1, a, `"DAI"`, 18, "")
+	}
+	for name, tt := range map[string]struct{ src, want string }{
+		"nothing":                       {"", "want a token list"},
+		"no object":                     {"[]", "want a token list"},
+		"an unknown member":             {`{"tokenz":[]}`, `no member "tokenz"; did you mean "tokens"?`},
+		"a member in another case":      {`{"Tokens":[]}`, `no member "Tokens"; did you mean "tokens"?`},
+		"a member twice":                {strings.Replace(listJSON(good), `{"name"`, `{"tokens":[`+good+`],"name"`, 1), `"tokens" is there twice`},
+		"no tokens":                     {`{"name":"x"}`, "has no tokens"},
+		"an empty list of tokens":       {listJSON(), "has no tokens"},
+		"tokens that are no array":      {`{"tokens":{}}`, "tokens: a JSON array"},
+		"something behind it":           {listJSON(good) + "{}", "something after"},
+		"half of it":                    {listJSON(good)[:150], "tokens[0]"},
+		"too many tokens":               {listJSON(many...), "more than 10000 tokens"},
+		"too many bytes":                {strings.Repeat(" ", maxTokenList) + listJSON(good), "the most is 4194304"},
+		"an unknown member of a token":  {listJSON(good, tokenJSON(1, a, `"DAI"`, 18, `,"decimal":6`)), `tokens[1]: unknown field "decimal"`},
+		"a member of a token twice":     {listJSON(tokenJSON(1, a, `"DAI"`, 18, `,"decimals":6`)), "tokens[0]: decimals: repeats"},
+		"one in another case":           {listJSON(tokenJSON(1, a, `"DAI"`, 18, `,"Decimals":6`)), "tokens[0]: Decimals: repeats"},
+		"a token twice":                 {listJSON(good, good), "tokens[1]: eip155:1/erc20:" + a + " is in the list twice"},
+		"a token twice in another case": {listJSON(good, tokenJSON(1, strings.ToLower(a), `"DAI"`, 18, "")), "is in the list twice"},
+		"a token without a symbol":      {listJSON(`{"chainId":1,"address":"` + a + `","decimals":18}`), "want chainId, address, symbol and decimals"},
+		"a token without decimals":      {listJSON(`{"chainId":1,"address":"` + a + `","symbol":"DAI"}`), "want chainId, address, symbol and decimals"},
+		"decimals in quotes":            {listJSON(strings.Replace(good, ":18", `:"18"`, 1)), "tokens[0]: decimals"},
+		"decimals with a fraction":      {listJSON(strings.Replace(good, ":18", ":1.8", 1)), "tokens[0]: decimals"},
+		"decimals below zero":           {listJSON(tokenJSON(1, a, `"DAI"`, -1, "")), "decimals -1: want a number from 0 to 77"},
+		"decimals beyond any number":    {listJSON(tokenJSON(1, a, `"DAI"`, 78, "")), "decimals 78: want a number from 0 to 77"},
+		"chain zero":                    {listJSON(tokenJSON(0, a, `"DAI"`, 18, "")), "chainId 0"},
+		"a chain in quotes":             {listJSON(strings.Replace(good, `"chainId":1`, `"chainId":"1"`, 1)), "tokens[0]: chainId"},
+		"an address without 0x":         {listJSON(tokenJSON(1, a[2:], `"DAI"`, 18, "")), "want 0x and 40"},
+		"an address that is too short":  {listJSON(tokenJSON(1, a[:40], `"DAI"`, 18, "")), "want 0x and 40"},
+		"an address with a wrong digit": {listJSON(tokenJSON(1, "0x7"+a[3:], `"DAI"`, 18, "")), "at least one digit is wrong"},
+		"an address in upper case":      {listJSON(tokenJSON(1, "0x"+strings.ToUpper(a[2:]), `"DAI"`, 18, "")), "at least one digit is wrong"},
+		"a lone surrogate":              {listJSON(tokenJSON(1, a, `"\ud800"`, 18, "")), "lone surrogate"},
+		"extensions that are too deep":  {listJSON(tokenJSON(1, a, `"DAI"`, 18, `,"extensions":`+strings.Repeat("[", 50)+strings.Repeat("]", 50))), "nested more than"},
+		"brackets without end":          {`{"tags":` + strings.Repeat("[", 1<<20), "tags"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := ReadTokenList("l.json", []byte(tt.src))
+			if got != nil || err == nil || !strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), "l.json: ") {
+				t.Errorf("ReadTokenList = %v, %v; want an error with %q", got, err, tt.want)
+			}
+		})
+	}
+}
+
+// FuzzReadTokenList checks that whatever a list says, its tokens have ids that are
+// checked, decimals that numbers have, and names that show as they are and are one
+// token's alone.
+func FuzzReadTokenList(f *testing.F) {
+	src, err := os.ReadFile("testdata/tokens.json")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(string(src))
+	f.Add(listJSON(tokenJSON(1, "0x6b175474e89094c44da98b954eedeac495271d0f", `"USD\u0421"`, 0, `,"tags":[]`)))
+	f.Add(`{"tokens":[` + tokenJSON(1, "0x6b175474e89094c44da98b954eedeac495271d0f", `"a"`, 77, "") + "," + tokenJSON(1, "0xdAC17F958D2ee523a2206206994597C13D831ec7", `"A"`, 1, "") + `]}`)
+	f.Fuzz(func(t *testing.T, src string) {
+		tokens, err := ReadTokenList("l.json", []byte(src))
+		if err != nil {
+			if tokens != nil {
+				t.Errorf("tokens beside the error %v", err)
+			}
+			return
+		}
+		seen := map[string]bool{}
+		for _, id := range slices.Sorted(maps.Keys(tokens)) {
+			a := tokens[id]
+			chain, _, _ := strings.Cut(id, "/")
+			hidden := func(r rune) bool { return r > unicode.MaxASCII || !unicode.IsPrint(r) }
+			switch {
+			case a.ID != id || checkAsset(id) != nil:
+				t.Errorf("%q is the id of %+v", id, a)
+			case a.Decimals < 0 || a.Decimals > maxDecimals:
+				t.Errorf("%s has %d decimals", id, a.Decimals)
+			case a.Name == "" || strings.ContainsFunc(a.Name, hidden):
+				t.Errorf("%s is called %q", id, a.Name)
+			case seen[chain+"/"+strings.ToLower(a.Name)]:
+				t.Errorf("two tokens are called %q", a.Name)
+			}
+			seen[chain+"/"+strings.ToLower(a.Name)] = true
+		}
+	})
+}

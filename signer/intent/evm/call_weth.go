@@ -1,0 +1,40 @@
+package evm
+
+import (
+	"github.com/holiman/uint256"
+
+	"github.com/sealward/sealward/signer"
+	"github.com/sealward/sealward/signer/intent/evm/abi"
+)
+
+// wethMethods are those by which the coin is wrapped as a token and unwrapped (WETH9).
+// The token's own methods come besides.
+var wethMethods = newFamily(
+	paid("deposit()", readWrap),
+	reads("withdraw(uint256 amount)", readUnwrap),
+)
+
+// readWrap gives coin for as much of the token.
+func readWrap(r *reading, f frame, _ []abi.Value) error {
+	token := r.listed(f, f.to)
+	r.field(f.named("wraps"), amount(&f.value, r.coin))
+	r.exchange(f, "wrap", native(r.chain), token.ID, &f.value)
+	return nil
+}
+
+// readUnwrap gives the token for as much coin.
+func readUnwrap(r *reading, f frame, args []abi.Value) error {
+	token, n := r.called(f), args[0].Uint()
+	r.field(f.named("unwraps"), amount(n, token))
+	r.exchange(f, "unwrap", token.ID, native(r.chain), n)
+	return nil
+}
+
+func (r *reading) exchange(f frame, act, gives, receives string, n *uint256.Int) {
+	attributes := r.of(f)
+	attributes["act"], attributes["receives"], attributes["receives_amount"] = act, receives, n.Dec()
+	r.effect(f, signer.Effect{
+		Class: signer.ClassExchange, Counterparty: r.account(f.to),
+		Quantity: signer.Exact(gives, n.ToBig()), Attributes: attributes,
+	})
+}

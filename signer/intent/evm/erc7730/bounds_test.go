@@ -1,0 +1,95 @@
+package erc7730_test
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sealward/sealward/signer"
+	"github.com/sealward/sealward/signer/intent/evm/abi"
+)
+
+// The most that one payload may cost. Tests allow ten times the time, since they run
+// beside others.
+const (
+	mostTime   = 50 * time.Millisecond
+	mostMemory = 64 << 20
+)
+
+// TestHostileDescriptors has descriptors and payloads that are made to cost much. Most
+// are refused; all end soon.
+func TestHostileDescriptors(t *testing.T) {
+	list := abi.List(make([]abi.Value, 4000)...)
+	for i := range list.Elems {
+		list.Elems[i] = abi.Uint64(uint64(i))
+	}
+	same := func(n int, field string) string { return strings.TrimSuffix(strings.Repeat(field+",", n), ",") }
+	big := abi.BytesValue(make([]byte, 100<<10))
+	hole := abi.BytesValue(nil)
+	self := abi.MustParseSignature("f(bytes x)")
+	for range 12 { // calls within calls
+		hole = abi.BytesValue(self.Call(hole))
+	}
+	wide := abi.BytesValue(self.Call(abi.BytesValue(make([]byte, 60<<10))))
+	calldata := `{"path":"x","label":"L","format":"calldata","params":{"callee":"` + router.Hex() + `"}}`
+	for name, test := range map[string]struct {
+		key, fields string
+		args        []abi.Value
+		want        string // of the error; empty: it is shown
+	}{
+		"a list of more elements than are shown": {"f(uint256[] x)", `{"path":"x"}`, []abi.Value{list}, "or 512 fields to show"},
+		"a list that is checked in every field":  {"f(uint256[] x)", same(512, `{"path":"x","$ref":"$.display.definitions.rule"}`), []abi.Value{list}, "more than 65536 values"},
+		"lists side by side, again and again":    {"f(uint256[] x)", `{"iteration":"bundled","fields":[` + same(500, `{"path":"x","$ref":"$.display.definitions.must"}`) + `]}`, []abi.Value{list}, "more than 65536 values"},
+		"many bytes, shown often":                {"f(bytes x)", same(512, `{"path":"x"}`), []abi.Value{big}, "more than 65536 bytes"},
+		"many bytes, compared often":             {"f(bytes x)", same(512, `{"path":"x","$ref":"$.display.definitions.bytes"}`), []abi.Value{big}, "more than 65536 values"},
+		"many bytes, hashed often":               {"f(bytes x)", same(512, strings.Replace(calldata, router.Hex(), nobody.Hex(), 1)), []abi.Value{big}, "more than 1048576 bytes of embedded calls"},
+		"calls within calls":                     {"f(bytes x)", calldata, []abi.Value{hole}, ""},
+		"calls within calls, each shown twice":   {"f(bytes x)", calldata + "," + calldata, []abi.Value{hole}, "or 512 fields to show"},
+		"a large call, read often":               {"f(bytes x)", same(100, calldata), []abi.Value{wide}, "bytes of embedded calls"},
+		"a label of many bytes":                  {"f(uint256[] x)", `{"path":"x.[:100]","label":"` + strings.Repeat("L", 10<<10) + `"}`, []abi.Value{list}, "more than 65536 bytes"},
+		"a long text of a unit":                  {"f(uint256[] x)", `{"path":"x.[:100]","format":"unit","params":{"decimals":255,"base":"` + strings.Repeat("L", 10<<10) + `"}}`, []abi.Value{list}, "more than 65536 bytes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sentence := "{x} {x} {x} {x}"
+			if test.want == "" {
+				sentence = ""
+			}
+			text := descriptor("", test.key, `{"intent":"Do","interpolatedIntent":"`+sentence+`","fields":[`+test.fields+`]}`)
+			text = strings.Replace(text, `"definitions": {}`, `"definitions": {"rule": {"visible":{"ifNotIn":[`+numbers(4000)+`]}},
+				"must": {"visible":{"mustMatch":[`+numbers(4000)+`]}}, "bytes": {"visible":{"ifNotIn":["0x`+strings.Repeat("00", 100<<10)+`"]}}}`, 1)
+			set := one(t, text)
+			c := call(test.key, test.args...)
+			cs, err, took, memory := measured(func() (*signer.ClearSigning, error) { return set.Calldata(c, book) })
+			if took > 10*mostTime || memory > mostMemory {
+				t.Errorf("took %v and %d bytes", took, memory)
+			}
+			switch {
+			case test.want == "" && (err != nil || cs == nil):
+				t.Errorf("Calldata = %v", err)
+			case test.want != "" && (cs != nil || err == nil || !strings.Contains(err.Error(), test.want)):
+				t.Errorf("Calldata error = %v, want %q", err, test.want)
+			}
+		})
+	}
+}
+
+// measured runs f, and says how long it took and how much it allocated.
+func measured(f func() (*signer.ClearSigning, error)) (*signer.ClearSigning, error, time.Duration, uint64) {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	start := time.Now()
+	cs, err := f()
+	took := time.Since(start)
+	runtime.ReadMemStats(&after)
+	return cs, err, took, after.TotalAlloc - before.TotalAlloc
+}
+
+func numbers(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "%d,", i)
+	}
+	return strings.TrimSuffix(b.String(), ",")
+}

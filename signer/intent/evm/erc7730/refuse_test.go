@@ -1,0 +1,414 @@
+package erc7730_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/sealward/sealward/signer/intent/evm/abi"
+	"github.com/sealward/sealward/signer/intent/evm/erc7730"
+)
+
+// refusals pins files and returns why each is refused.
+func refusals(t *testing.T, files ...string) map[string]erc7730.Refusal {
+	t.Helper()
+	out := map[string]erc7730.Refusal{}
+	for _, r := range folder(t, files...).Refused() {
+		out[r.File] = r
+	}
+	return out
+}
+
+func isRefused(t *testing.T, text, place, reason string) {
+	t.Helper()
+	set := folder(t, "bad.json", text)
+	r := set.Refused()
+	if len(r) != 1 || len(set.Files()) > 0 {
+		t.Fatalf("refused = %v, in use = %v; want one refusal", r, set.Files())
+	}
+	if r[0].File != "bad.json" || !strings.Contains(r[0].Place, place) || !strings.Contains(r[0].Reason, reason) {
+		t.Errorf("refused = %v\nwant bad.json, %q and %q", r[0], place, reason)
+	}
+}
+
+// TestRefusedFields has what is wrong in a field, and where.
+func TestRefusedFields(t *testing.T) {
+	const at = `display.formats["f(address to,uint256[] list,(uint8 a) s,bytes data,bool b)"].fields[0]`
+	const metadata = `, "constants": {"list": {"a": "b"}, "word": "x"}, "enums": {"e": {"1": 2}}, "maps": {"m": {"values": {"1": "0x01"}}, "n": {"1": "2"}, "o": {"values": {"1": "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48"}}}`
+	for name, test := range map[string]struct{ field, place, reason string }{
+		"no object":                         {`7`, at, "want an object, got a number"},
+		"an unknown member":                 {`{"path":"to","formt":"raw"}`, at + ".formt", "unknown member"},
+		"neither path nor value":            {`{"label":"x"}`, at, "want either path or value"},
+		"both path and value":               {`{"path":"to","value":1}`, at, "want either path or value"},
+		"a path that names nothing":         {`{"path":"from"}`, at + ".path", `there is no "from"`},
+		"a path that names nothing, hidden": {`{"path":"from","visible":"never"}`, at + ".path", `there is no "from"`},
+		"an empty path":                     {`{"path":""}`, at + ".path", "the path is empty"},
+		"a path with an empty step":         {`{"path":"s..a"}`, at + ".path", "a step is empty"},
+		"a path with a step of a slice":     {`{"path":"list.[0:4:2]"}`, at + ".path", "want whole numbers"},
+		"a path with an open bracket":       {`{"path":"list.[0"}`, at + ".path", "want [index] or [start:end]"},
+		"a path with a huge index":          {`{"path":"list.[99999999999]"}`, at + ".path", "want whole numbers"},
+		"a path of too many steps":          {`{"path":"` + strings.Repeat("a.", 40) + `a"}`, at + ".path", "more than 32 steps"},
+		"a root without a dot":              {`{"path":"#to"}`, at + ".path", "want a dot after the root"},
+		"a path into the descriptor":        {`{"path":"$.metadata.owner"}`, at + ".path", "use value for a constant"},
+		"a value that no container has":     {`{"path":"@.gas"}`, at + ".path", "the container has from, to, value and chainId"},
+		"an element of what is no list":     {`{"path":"s.[0]"}`, at + ".path", `there is no "[0]"`},
+		"a member of a list":                {`{"path":"list.a"}`, at + ".path", "is a list"},
+		"a member of an address":            {`{"path":"to.a"}`, at + ".path", "has no member"},
+		"a part of a bool":                  {`{"path":"b.[0:1]"}`, at + ".path", "a bool has no parts"},
+		"something after a part":            {`{"path":"data.[0:20].a"}`, at + ".path", "nothing can follow"},
+		"a struct as a value":               {`{"path":"s"}`, at, `format "raw" is not for a value of type`},
+		"a format for another type":         {`{"path":"to","format":"amount"}`, at, `format "amount" is not for a value of type "address"`},
+		"a format that is not there":        {`{"path":"to","format":"number"}`, at + ".format", `the schema has no format "number"`},
+		"a label that is no text":           {`{"path":"to","label":1}`, at + ".label", "want a string"},
+		"parameters of another format":      {`{"path":"list","format":"unit","params":{"base":"x","token":"y"}}`, at + ".params.token", "unknown member"},
+		"parameters of a format with none":  {`{"path":"to","format":"raw","params":{}}`, at + ".params", "has no parameters"},
+		"a date without its encoding":       {`{"path":"list","format":"date"}`, at + ".params", "is missing; want an object"},
+		"a date of another encoding":        {`{"path":"list","format":"date","params":{"encoding":"days"}}`, at + ".params.encoding", "timestamp"},
+		"a unit without its base":           {`{"path":"list","format":"unit","params":{}}`, at + ".params", "base is missing"},
+		"more decimals than there are":      {`{"path":"list","format":"unit","params":{"base":"x","decimals":256}}`, at + ".params.decimals", "from 0 to 255"},
+		"decimals that are no integer":      {`{"path":"list","format":"unit","params":{"base":"x","decimals":1.5}}`, at + ".params.decimals", "want an integer"},
+		"a prefix that is no bool":          {`{"path":"list","format":"unit","params":{"base":"x","prefix":"yes"}}`, at + ".params.prefix", "want a boolean"},
+		"a token twice":                     {`{"path":"list","format":"tokenAmount","params":{"token":"` + usdc.Hex() + `","tokenPath":"to"}}`, at + ".params", "want either token or tokenPath"},
+		"a token that is no address":        {`{"path":"list","format":"tokenAmount","params":{"token":"0x0"}}`, at + ".params.token", "is no token"},
+		"a token with a wrong checksum":     {`{"path":"list","format":"tokenAmount","params":{"token":"0xa0B86991c6218b36c1d19D4a2e9Eb0cE3606eB48"}}`, at + ".params.token", "is no token"},
+		"a token in a list, beside one":     {`{"path":"to","format":"tokenTicker","params":{"chainIdPath":"list"}}`, at + ".params.chainIdPath", "is a list where one value is due"},
+		"a constant that is not there":      {`{"path":"list","format":"tokenAmount","params":{"token":"$.metadata.constants.x"}}`, at + ".params.token", "names nothing in this descriptor"},
+		"a constant that is an object":      {`{"path":"list","format":"tokenAmount","params":{"token":"$.metadata.constants.list"}}`, "metadata.constants.list", "want a string, a number or a boolean"},
+		"a threshold that is no number":     {`{"path":"list","format":"tokenAmount","params":{"threshold":"many"}}`, at + ".params.threshold", "want an integer"},
+		"a native address that is none":     {`{"path":"list","format":"tokenAmount","params":{"nativeCurrencyAddress":["eth"]}}`, at + ".params.nativeCurrencyAddress[0]", "is no address"},
+		"a chain that is none":              {`{"path":"to","format":"tokenTicker","params":{"chainId":0}}`, at + ".params.chainId", "is no chainId"},
+		"an enum that is not there":         {`{"path":"list","format":"enum","params":{"$ref":"$.metadata.enums.x"}}`, at + ".params.$ref", "names nothing"},
+		"an enum of numbers":                {`{"path":"list","format":"enum","params":{"$ref":"$.metadata.enums.e"}}`, "metadata.enums.e.1", "want a string"},
+		"an enum without a reference":       {`{"path":"list","format":"enum"}`, at + ".params", "is missing; want an object"},
+		"an enum elsewhere":                 {`{"path":"list","format":"enum","params":{"$ref":"mode"}}`, at + ".params.$ref", `begins with "$."`},
+		"a map without values":              {`{"path":"list","format":"tokenAmount","params":{"token":{"map":"$.metadata.maps.n","keyPath":"@.chainId"}}}`, "metadata.maps.n.1", "unknown member"},
+		"a map without a key":               {`{"path":"list","format":"tokenAmount","params":{"token":{"map":"$.metadata.maps.o"}}}`, at + ".params.token.keyPath", "is missing"},
+		"a map of other things":             {`{"path":"list","format":"tokenAmount","params":{"token":{"map":"$.metadata.maps.m","keyPath":"@.chainId"}}}`, "metadata.maps.m.values", `"0x01", for "1", is no token`},
+		"a type of name that is none":       {`{"path":"to","format":"addressName","params":{"types":["bank"]}}`, at + ".params.types[0]", "want wallet, eoa"},
+		"sources that are no list":          {`{"path":"to","format":"addressName","params":{"sources":"ens"}}`, at + ".params.sources", "want an array"},
+		"calldata without a callee":         {`{"path":"data","format":"calldata","params":{}}`, at + ".params", "callee is missing"},
+		"calldata without parameters":       {`{"path":"data","format":"calldata"}`, at + ".params", "is missing; want an object"},
+		"a selector that is none":           {`{"path":"data","format":"calldata","params":{"callee":"` + usdc.Hex() + `","selector":"0x01"}}`, at + ".params.selector", "is no selector"},
+		"a collection that is missing":      {`{"path":"list","format":"nftName"}`, at + ".params", "is missing; want an object"},
+		"a literal that is no address":      {`{"value":"acme","format":"addressName"}`, at + ".value", "is no address"},
+		"a literal that is no number":       {`{"value":"many","format":"amount"}`, at + ".value", "want an integer"},
+		"a literal that is no bytes":        {`{"value":"0x0","format":"calldata","params":{"calleePath":"to"}}`, at + ".value", "hexadecimal"},
+		"a literal null":                    {`{"value":null}`, at + ".value", "got null"},
+		"a rule that is none":               {`{"path":"to","visible":"sometimes"}`, at + ".visible", "want \"always\""},
+		"two rules":                         {`{"path":"to","visible":{"ifNotIn":["x"],"mustMatch":["y"]}}`, at + ".visible", "want either ifNotIn or mustMatch"},
+		"an empty rule":                     {`{"path":"to","visible":{}}`, at + ".visible.ifNotIn", "is missing"},
+		"a rule with an empty list":         {`{"path":"to","visible":{"mustMatch":[]}}`, at + ".visible.mustMatch", "is empty"},
+		"a rule of another type":            {`{"path":"list","visible":{"ifNotIn":["many"]}}`, at + ".visible.ifNotIn[0]", "is no value of type"},
+		"a rule of a list":                  {`{"path":"to","visible":{"ifNotIn":[["x"]]}}`, at + ".visible.ifNotIn[0]", "got an array"},
+		"a separator of what is no list":    {`{"path":"to","separator":"{index}"}`, at + ".separator", "this field is none"},
+		"encryption without a scheme":       {`{"path":"data","encryption":{}}`, at + ".encryption.scheme", "is missing"},
+		"encryption of no type":             {`{"path":"data","encryption":{"scheme":"x","plaintextType":"coin"}}`, at + ".encryption.plaintextType", "coin"},
+		"encryption of another type":        {`{"path":"data","format":"amount","encryption":{"scheme":"x","plaintextType":"string"}}`, at + ".encryption.plaintextType", "is not for a value of type"},
+		"a reference to nothing":            {`{"path":"to","$ref":"$.display.definitions.x"}`, at + ".$ref", "names nothing"},
+		"a reference to what is no field":   {`{"path":"to","$ref":"$.metadata.owner"}`, "metadata.owner", "want an object"},
+		"a reference to a reference":        {`{"path":"to","$ref":"$.display.definitions.again"}`, at + ".$ref", "is no definition of a field"},
+		"a reference with a format":         {`{"path":"to","$ref":"$.display.definitions.who","format":"raw"}`, at + ".format", "unknown member"},
+		"an override that is no text":       {`{"path":"to","$ref":"$.display.definitions.who","params":{"types":["eoa"]}}`, at + ".params.types", "want a string"},
+		"an override that does not exist":   {`{"path":"to","$ref":"$.display.definitions.who","params":{"type":"eoa"}}`, at + ".params.type", "unknown member"},
+		"a group without fields":            {`{"path":"s","fields":{}}`, at + ".fields", "want an array"},
+		"a group of the transaction":        {`{"path":"@.to","fields":[]}`, at + ".path", "a group is of values of the payload"},
+		"an iteration that is none":         {`{"iteration":"random","fields":[]}`, at + ".iteration", "want \"sequential\" or \"bundled\""},
+		"a bundle without a list":           {`{"iteration":"bundled","fields":[{"path":"to"}]}`, at + ".iteration", "no field of the group is a list"},
+		"a group with a format":             {`{"fields":[],"format":"raw"}`, at + ".format", "unknown member"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := descriptor(metadata, "f(address to,uint256[] list,(uint8 a) s,bytes data,bool b)", `{"fields":[`+test.field+`]}`)
+			text = strings.Replace(text, `"definitions": {}`, `"definitions": {"who": {"label":"Who","format":"addressName"}, "again": {"$ref":"$.display.definitions.who"}}`, 1)
+			isRefused(t, text, test.place, test.reason)
+		})
+	}
+}
+
+// TestRefusedFiles has what is wrong elsewhere in a file.
+func TestRefusedFiles(t *testing.T) {
+	good := descriptor("", "f(address to)", `{"intent":"Do","fields":[{"path":"to"}]}`)
+	swap := func(old, new string) string {
+		if !strings.Contains(good, old) {
+			t.Fatalf("the good descriptor has no %s", old)
+		}
+		return strings.Replace(good, old, new, 1)
+	}
+	message := func(context, key string) string {
+		return fmt.Sprintf(`{"$schema":"erc7730-v2.schema.json","context":{"eip712":%s},"display":{"formats":{%q:{"fields":[]}}}}`, context, key)
+	}
+	bound := `{"domain":{"name":"x"}}`
+	groups := func(n int) string { return `[` + strings.Repeat(`{"fields":[`, n) + strings.Repeat(`]}`, n) + `]` }
+	for name, test := range map[string]struct{ text, place, reason string }{
+		"no JSON":                           {`{`, "", "ends in the middle"},
+		"a repeated member":                 {`{"$schema":"erc7730-v2.schema.json","$schema":"erc7730-v2.schema.json"}`, "", "repeats"},
+		"something after the end":           {good + `{}`, "", "trailing data"},
+		"no object":                         {`[]`, "", "want an object"},
+		"no schema":                         {`{}`, "$schema", "this is no descriptor"},
+		"version 1":                         {swap("v2.schema", "v1.schema"), "$schema", "version 1 of the schema is not read; convert the descriptor to version 2"},
+		"version 3":                         {swap("v2.schema", "v3.schema"), "$schema", `version "3" of the schema is not read`},
+		"a draft of version 2":              {swap("v2.schema", "v2.1.0-next.schema"), "$schema", "is a draft"},
+		"another schema":                    {swap("erc7730-v2", "package"), "$schema", "is no schema of ERC-7730"},
+		"an unknown section":                {swap(`"metadata"`, `"meta"`), "meta", "unknown member"},
+		"no context that there is":          {swap(`"contract":`, `"program":`), "context.program", "unknown member"},
+		"two contexts":                      {swap(`"context": {`, `"context": {"eip712": {}, `), "context", "want either contract or eip712"},
+		"an unknown constraint":             {swap(`"deployments":`, `"owners": [], "deployments":`), "context.contract.owners", "unknown member"},
+		"a deployment without a chain":      {swap(`"chainId": 1, `, ``), "context.contract.deployments[0].chainId", "is missing"},
+		"a chain that is text":              {swap(`"chainId": 1`, `"chainId": "1"`), "context.contract.deployments[0].chainId", "want a number"},
+		"chain zero":                        {swap(`"chainId": 1`, `"chainId": 0`), "context.contract.deployments[0].chainId", "want an integer from 1"},
+		"a deployment with a bad address":   {swap(`0x68b3465833fb72A`, `0x68B3465833fb72A`), "context.contract.deployments[0].address", "EIP-55"},
+		"a factory that is not described":   {swap(`"deployments":`, `"factory": {}, "deployments":`), "context.contract.factory.deployEvent", "is missing"},
+		"an owner that is no text":          {swap(`"Router Labs"`, `7`), "metadata.owner", "want a string"},
+		"an unknown fact of the owner":      {swap(`"metadata": {`, `"metadata": {"info": {"url": "u", "legalName": "x"}, `), "metadata.info.legalName", "unknown member"},
+		"a token without decimals":          {swap(`"metadata": {`, `"metadata": {"token": {"name": "x", "ticker": "X"}, `), "metadata.token.decimals", "is missing"},
+		"no formats":                        {swap(`"f(address to)": {"intent":"Do","fields":[{"path":"to"}]}`, ``), "display.formats", "has no formats"},
+		"a key that is no function":         {swap(`f(address to)`, `f(address to`), `display.formats["f(address to"]`, "is due"},
+		"a key of no type":                  {swap(`f(address to)`, `f(adress to)`), `display.formats["f(adress to)"]`, "adress"},
+		"two keys of one signature":         {swap(`"f(address to)":`, `"f(address x)": {}, "f(address to)":`), `display.formats["f(address to)"]`, `a second key for the selector of "f(address)"`},
+		"an unknown member of a format":     {swap(`"intent":"Do"`, `"required":[]`), `display.formats["f(address to)"].required`, "unknown member"},
+		"an intent that is a list":          {swap(`"intent":"Do"`, `"intent":["Do"]`), ".intent", "want an object, got an array"},
+		"an intent of numbers":              {swap(`"intent":"Do"`, `"intent":{"Do":1}`), ".intent.Do", "want a string"},
+		"too many fields":                   {swap(`[{"path":"to"}]`, `[`+strings.Repeat(`{"path":"to"},`, 512)+`{"path":"to"}]`), ".fields[512]", "more than 512 fields"},
+		"too many groups in each other":     {swap(`[{"path":"to"}]`, groups(9)), ".fields[0].fields[0].fields[0].fields[0].fields[0].fields[0].fields[0].fields[0].fields[0].fields", "groups nest more than 8 deep"},
+		"groups without end":                {swap(`[{"path":"to"}]`, groups(17)), "", "nested more than 32 deep"},
+		"an include by address":             {swap(`"context"`, `"includes": "https://example.org/x.json", "context"`), "includes", "nothing is fetched"},
+		"an include from the root":          {swap(`"context"`, `"includes": "/etc/x.json", "context"`), "includes", "is not a relative path"},
+		"an include from outside":           {swap(`"context"`, `"includes": "../x.json", "context"`), "includes", "is outside of this folder"},
+		"an include that is not there":      {swap(`"context"`, `"includes": "./x.json", "context"`), "includes", `"x.json" is not in this folder`},
+		"an include of itself":              {swap(`"context"`, `"includes": "bad.json", "context"`), "includes", "includes itself"},
+		"a message without a type":          {message(bound, "() "), "", "want a type such as"},
+		"a message type that is not closed": {message(bound, "A(uint8 x"), "", `")" is missing`},
+		"a member without a name":           {message(bound, "A(uint8)"), "", "want a type and a name"},
+		"two members of one name":           {message(bound, "A(uint8 x,uint8 x)"), "", "that no other member has"},
+		"a member of no type":               {message(bound, "A(B x)"), "", `"B"`},
+		"a type twice":                      {message(bound, "A(B x)B(uint8 y)B(uint8 y)"), "", "a second type"},
+		"a type that is not used":           {message(bound, "A(uint8 x)B(uint8 y)"), "", "does not use all"},
+		"an unknown member of a domain":     {message(`{"domain":{"title":"x"}}`, "A(uint8 x)"), "context.eip712.domain.title", "unknown member"},
+		"a separator that is none":          {message(`{"domainSeparator":"0x12"}`, "A(uint8 x)"), "context.eip712.domainSeparator", "64 hexadecimal digits"},
+	} {
+		t.Run(name, func(t *testing.T) { isRefused(t, test.text, test.place, test.reason) })
+	}
+}
+
+// TestTemplates are files that are bound to nothing: no refusal, and no use of their
+// own.
+func TestTemplates(t *testing.T) {
+	display := `"display":{"formats":{"f(address to)":{"fields":[{"path":"to"}]}}}`
+	for name, text := range map[string]string{
+		"no context":           `{"$schema":"erc7730-v2.schema.json",` + display + `}`,
+		"an empty contract":    `{"$schema":"erc7730-v2.schema.json","context":{"contract":{}},` + display + `}`,
+		"no deployments":       `{"$schema":"erc7730-v2.schema.json","context":{"contract":{"deployments":[]}},` + display + `}`,
+		"a factory alone":      `{"$schema":"erc7730-v2.schema.json","context":{"contract":{"factory":{"deployEvent":"x(address)","deployments":[{"chainId":1,"address":"` + acme.Hex() + `"}]}}},` + display + `}`,
+		"an empty eip712":      `{"$schema":"erc7730-v2.schema.json","context":{"eip712":{}},` + display + `}`,
+		"an empty domain":      `{"$schema":"erc7730-v2.schema.json","context":{"eip712":{"domain":{}}},` + display + `}`,
+		"one of no contracts":  `{"$schema":"erc7730-v2.schema.json","context":{"eip712":{"deployments":[],"domain":{"name":"x"}}},` + display + `}`,
+		"nothing to show":      `{"$schema":"erc7730-v2.schema.json","context":{"contract":{"deployments":[{"chainId":1,"address":"` + acme.Hex() + `"}]}}}`,
+		"a definition at most": `{"$schema":"../erc7730-v2.1.schema.json"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			set := folder(t, "common.json", text)
+			if len(set.Refused())+len(set.Files()) > 0 || len(set.Templates()) != 1 || set.Templates()[0] != "common.json" {
+				t.Errorf("refused %v, in use %v, templates %v; want one template", set.Refused(), set.Files(), set.Templates())
+			}
+		})
+	}
+}
+
+func TestTwoThatSayDifferentThings(t *testing.T) {
+	a := descriptor("", "f(address to)", `{"intent":"Do","fields":[{"path":"to"}]}`)
+	reordered := strings.Replace(a, `"intent":"Do","fields":[{"path":"to"}]`, `"$id":"x","fields":[{"path":"to"}],"intent":"Do"`, 1)
+	lie := strings.Replace(a, `"Do"`, `"Claim a gift"`, 1)
+	other := strings.Replace(a, `f(address to)`, `g(address to)`, 1)
+	message := func(context, intent string) string {
+		return fmt.Sprintf(`{"$schema":"erc7730-v2.schema.json","context":{"eip712":%s},"display":{"formats":{"A(uint8 x)":{"intent":%q,"fields":[]}}}}`, context, intent)
+	}
+	here := `"deployments":[{"chainId":1,"address":"` + acme.Hex() + `"}]`
+	for name, test := range map[string]struct {
+		a, b string
+		bad  bool
+	}{
+		"the same of one function":               {a, a, false},
+		"the same in another order":              {a, reordered, false},
+		"different functions":                    {a, other, false},
+		"different things of one function":       {a, lie, true},
+		"different things of one message":        {message(`{`+here+`}`, "a"), message(`{`+here+`}`, "b"), true},
+		"the same of one message":                {message(`{`+here+`}`, "a"), message(`{`+here+`}`, "a"), false},
+		"of messages of different versions":      {message(`{`+here+`,"domain":{"version":"1"}}`, "a"), message(`{`+here+`,"domain":{"version":"2"}}`, "b"), false},
+		"of messages of different separators":    {message(`{`+here+`,"domainSeparator":"0x`+strings.Repeat("00", 32)+`"}`, "a"), message(`{`+here+`,"domainSeparator":"0x`+strings.Repeat("11", 32)+`"}`, "b"), false},
+		"of any contract and of one":             {message(`{"domain":{"name":"x"}}`, "a"), message(`{`+here+`}`, "b"), true},
+		"of any contract of a chain and another": {message(`{"domain":{"chainId":2}}`, "a"), message(`{`+here+`}`, "b"), false},
+		"of any contract, by two constraints":    {message(`{"domain":{"name":"x"}}`, "a"), message(`{"domain":{"version":"1"}}`, "b"), true},
+		"of any contract, by different names":    {message(`{"domain":{"name":"x"}}`, "a"), message(`{"domain":{"name":"y"}}`, "b"), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			set := folder(t, "a.json", test.a, "b.json", test.b, "c.json", descriptor("", "other()", `{"fields":[]}`))
+			refused := map[string]string{}
+			for _, r := range set.Refused() {
+				refused[r.File] = r.String()
+			}
+			switch {
+			case !test.bad && len(refused) > 0:
+				t.Errorf("refused %v, want nothing refused", refused)
+			case test.bad && (len(refused) != 2 || !strings.Contains(refused["a.json"], `"b.json" says something else`) || !strings.Contains(refused["b.json"], `"a.json" says something else`)):
+				t.Errorf("refused %v, want both, each with the other's name", refused)
+			}
+		})
+	}
+}
+
+// TestIncludes has how files are merged.
+func TestIncludes(t *testing.T) {
+	base := `{"$schema":"erc7730-v2.schema.json","context":{"contract":{}},
+		"metadata":{"owner":"Base","constants":{"token":"0x0","unit":"x"}},
+		"display":{"definitions":{"part":{"label":"Part","format":"unit","params":{"base":"%"}}},
+		"formats":{"f(address to,uint256 n,uint8 p)":{"intent":"Do","fields":[
+			{"path":"n","label":"Amount","format":"tokenAmount","params":{"token":"$.metadata.constants.token","threshold":"0xff"}},
+			{"path":"to","label":"To","format":"raw"}]}}}}`
+	over := `{"$schema":"erc7730-v2.schema.json","includes":"../common/base.json",
+		"context":{"contract":{"deployments":[{"chainId":1,"address":"` + router.Hex() + `"}]}},
+		"metadata":{"owner":"Over","constants":{"token":"` + usdc.Hex() + `"}},
+		"display":{"formats":{"f(address to,uint256 n,uint8 p)":{"fields":[
+			{"path":"#.to","label":"Receiver"},
+			{"path":"p","$ref":"$.display.definitions.part","label":"Share","params":{"base":"bps"}},
+			{"path":"n","params":{"message":"All"}}]}}}}`
+	set := folder(t, "common/base.json", base, "x/calldata.json", over)
+	if len(set.Refused()) > 0 || len(set.Templates()) != 1 {
+		t.Fatalf("refused %v, templates %v", set.Refused(), set.Templates())
+	}
+	key := "f(address to,uint256 n,uint8 p)"
+	cs, err := set.Calldata(call(key, abi.Addr(acme), abi.Uint64(1000), abi.Uint64(5)), book)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "Amount: All usdc (1000 base units)\nReceiver: 0x52908400098527886E0F7030069857D2E4169EE7\nShare: 5bps\n"
+	if got := text(cs.Fields); got != want || cs.Owner != "Over" || cs.Intent != "Do" {
+		t.Errorf("got %+v\n%s\nwant\n%s", cs, got, want)
+	}
+
+	t.Run("a mistake in an included file is named with it", func(t *testing.T) {
+		r := refusals(t, "common/base.json", strings.Replace(base, `"raw"`, `"rwa"`, 1), "x/calldata.json", over)["x/calldata.json"]
+		if !strings.Contains(r.Reason, `"rwa"`) || !strings.Contains(r.Reason, "in common/base.json, which it includes") {
+			t.Errorf("refused = %v", r)
+		}
+	})
+	t.Run("an included file of version 1", func(t *testing.T) {
+		r := refusals(t, "common/base.json", strings.Replace(base, "v2.schema", "v1.schema", 1), "x/calldata.json", over)
+		if len(r) != 2 || !strings.Contains(r["x/calldata.json"].Reason, "version 1") {
+			t.Errorf("refused = %v", r)
+		}
+	})
+	t.Run("includes in a row have an end", func(t *testing.T) {
+		var files []string
+		for i := range 7 {
+			files = append(files, fmt.Sprintf("%d.json", i), fmt.Sprintf(`{"$schema":"erc7730-v2.schema.json","includes":"%d.json"}`, i+1))
+		}
+		files[13] = `{"$schema":"erc7730-v2.schema.json"}`
+		r := refusals(t, files...)
+		if len(r) != 2 || !strings.Contains(r["0.json"].Reason, "more than 4 files") || !strings.Contains(r["1.json"].Reason, "more than 4 files") {
+			t.Errorf("refused = %v", r)
+		}
+	})
+	t.Run("a large file that many include", func(t *testing.T) {
+		files := []string{"base.json", `{"$schema":"erc7730-v2.schema.json","$comment":"` + strings.Repeat("x", 1<<20-100) + `"}`}
+		for i := range 40 {
+			files = append(files, fmt.Sprintf("%02d.json", i), `{"$schema":"erc7730-v2.schema.json","includes":"base.json"}`)
+		}
+		r := refusals(t, files...)
+		if len(r) != 8 || !strings.Contains(r["39.json"].Reason, "read more than 33554432 bytes in all") {
+			t.Errorf("refused = %v", r)
+		}
+	})
+	t.Run("includes in a circle", func(t *testing.T) {
+		r := refusals(t, "a.json", `{"$schema":"erc7730-v2.schema.json","includes":"b.json"}`, "b.json", `{"$schema":"erc7730-v2.schema.json","includes":"a.json"}`)
+		if len(r) != 2 || !strings.Contains(r["a.json"].Reason, "includes itself") {
+			t.Errorf("refused = %v", r)
+		}
+	})
+}
+
+// TestPins has what may not happen to a folder once it is pinned.
+func TestPins(t *testing.T) {
+	good := descriptor("", "f(address to)", `{"intent":"Do","fields":[{"path":"to"}]}`)
+	pinned := func(t *testing.T) fstest.MapFS {
+		t.Helper()
+		dir := fstest.MapFS{
+			"a/calldata.json": {Data: []byte(good)}, "bad.json": {Data: []byte(`{}`)},
+			"README.md": {Data: []byte("not a descriptor")},
+		}
+		manifest, refused, err := erc7730.Pin(dir)
+		if err != nil || len(refused) != 1 || refused[0].File != "bad.json" {
+			t.Fatalf("Pin = %v, %v", refused, err)
+		}
+		dir[erc7730.ManifestName] = &fstest.MapFile{Data: manifest}
+		return dir
+	}
+	for name, test := range map[string]struct {
+		change func(dir fstest.MapFS)
+		want   string
+	}{
+		"nothing":                      {func(fstest.MapFS) {}, ""},
+		"another sort of file":         {func(d fstest.MapFS) { d["notes.txt"] = &fstest.MapFile{} }, ""},
+		"no manifest":                  {func(d fstest.MapFS) { delete(d, erc7730.ManifestName) }, "descriptors.sha256 is missing"},
+		"a file that differs":          {func(d fstest.MapFS) { d["a/calldata.json"] = &fstest.MapFile{Data: []byte(good + " ")} }, `"a/calldata.json" is not what was pinned`},
+		"a refused file that differs":  {func(d fstest.MapFS) { d["bad.json"] = &fstest.MapFile{Data: []byte(good)} }, `"bad.json" is not what was pinned`},
+		"a file that is missing":       {func(d fstest.MapFS) { delete(d, "a/calldata.json") }, `"a/calldata.json" is in descriptors.sha256 and is missing`},
+		"a file that was added":        {func(d fstest.MapFS) { d["a/b/new.json"] = &fstest.MapFile{Data: []byte(good)} }, `"a/b/new.json" is not in descriptors.sha256`},
+		"a file that was moved":        {func(d fstest.MapFS) { d["b.json"] = d["bad.json"]; delete(d, "bad.json") }, `"bad.json" is in descriptors.sha256 and is missing`},
+		"a symbolic link":              {func(d fstest.MapFS) { d["l.json"] = &fstest.MapFile{Mode: 1 << 27} }, `"l.json" is not a regular file`},
+		"a manifest of another format": {edit("descriptors 1", "descriptors 2"), "in the first line"},
+		"a manifest that is cut":       {cutEnd(1), "line 3: it is cut off"},
+		"a manifest without a line":    {cutEnd(75), `"bad.json" is not in descriptors.sha256`},
+		"a manifest with a wrong path": {edit("  bad.json", "  ../x.json"), "line 3: \"../x.json\" is no path of a descriptor"},
+		"a manifest out of order":      {edit("  bad.json", "  a/b.json"), "line 3: \"a/b.json\" is out of order or there twice"},
+		"a manifest in capitals":       {upper, "line 2: want 64 lower-case"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := pinned(t)
+			test.change(dir)
+			set, err := erc7730.Load(dir)
+			if test.want == "" {
+				if err != nil || len(set.Files()) != 1 || len(set.Refused()) != 1 {
+					t.Errorf("Load = %v, %v", set, err)
+				}
+				return
+			}
+			if set != nil || err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("Load = %v, %v; want an error with %q", set, err, test.want)
+			}
+		})
+	}
+	t.Run("the digest is that of the manifest", func(t *testing.T) {
+		dir := pinned(t)
+		a, err := erc7730.Load(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a.Digest() != sha256Of(dir[erc7730.ManifestName].Data) || a.Digest() == folder(t, "a.json", good).Digest() {
+			t.Errorf("digest %x", a.Digest())
+		}
+	})
+}
+
+// TestBoundsOfAFolder has folders that are too large to be read at all.
+func TestBoundsOfAFolder(t *testing.T) {
+	for name, test := range map[string]struct {
+		fill func(dir fstest.MapFS)
+		want string
+	}{
+		"a large file":          {func(d fstest.MapFS) { d["x.json"] = &fstest.MapFile{Data: make([]byte, 1<<20+1)} }, `"x.json" has more than 1048576 bytes`},
+		"too many descriptors":  {func(d fstest.MapFS) { many(d, 4097, ".json", nil) }, "more than 4096 files end in .json"},
+		"too many of any sort":  {func(d fstest.MapFS) { many(d, 1<<16, ".txt", nil) }, "more than 65536 files"},
+		"too much in all":       {func(d fstest.MapFS) { many(d, 65, ".json", make([]byte, 1<<20)) }, "more than 33554432 bytes in all"},
+		"a name of two lines":   {func(d fstest.MapFS) { d["a\nb.json"] = &fstest.MapFile{} }, `"a\nb.json": a path has at most 512 printable ASCII characters`},
+		"a name that is hidden": {func(d fstest.MapFS) { d["a\u202eb.json"] = &fstest.MapFile{} }, `"a\u202eb.json": a path`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := fstest.MapFS{}
+			test.fill(dir)
+			manifest, refused, err := erc7730.Pin(dir)
+			if manifest != nil || refused != nil || err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("Pin = %d bytes, %v, %v; want an error with %q", len(manifest), refused, err, test.want)
+			}
+		})
+	}
+}
