@@ -3,6 +3,7 @@ package evm_test
 import (
 	"bytes"
 	"math/big"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -153,6 +154,17 @@ func TestUserOperationsMean(t *testing.T) {
 				by(packedEntryPoint, "", of(signer.ClassTransfer, payee, exactly(ether, 9), "1.1")),
 				by(packedEntryPoint, "", refund("1", 471))}, warns: []string{evm.WarnUnknownCall}},
 	})
+	marked := []byte{0x77, 0x02}
+	in := decodeCall(t, packedEntryPoint, 0, calldata(handleOps7, []any{op7(ourAccount, marked, pays, nil)}, stranger))
+	want := by(packedEntryPoint, "", does(signer.ClassUnknownCall, packedEntryPoint, ourAccount, unknownQuantity,
+		"call", "1", "calldata_length", "2", "calldata_digest", erc8213(marked).Hex()))
+	if in.Complete || !reflect.DeepEqual(text(in.Effects[:1]), text([]signer.Effect{want})) {
+		t.Errorf("effects = %v, want %v first, incomplete", text(in.Effects), text([]signer.Effect{want}))
+	}
+}
+
+func TestAggregatedOperationsAreUnknown(t *testing.T) {
+	pays := calldata(execute, payee, 9, "")
 	aggregated := "handleAggregatedOps(((address,uint256,bytes,bytes,bytes32,uint256,bytes32,bytes,bytes)[],address,bytes)[],address)"
 	in := decodeCall(t, packedEntryPoint, 0, calldata(aggregated, []any{[]any{[]any{op7(ourAccount, nil, pays, nil)}, sponsor, ""}}, stranger))
 	if in.Complete || in.Class() != signer.ClassUnknownCall {

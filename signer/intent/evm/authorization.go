@@ -66,7 +66,6 @@ func (Authorization) Decode(payload []byte, key signer.KeyInfo, book signer.Book
 	case !slices.Contains(key.Chains, chainName(a.chainID)):
 		return signer.Intent{}, wrongChain("authorization", a.chainID, key)
 	}
-	a.authority = from
 	in := a.meaning(&from, book)
 	hash := a.hash()
 	in.Messages = []signer.Message{{Scheme: signer.SchemeSecp256k1, Bytes: hash[:]}}

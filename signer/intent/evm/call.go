@@ -123,15 +123,17 @@ func (r *reading) call(f frame) error {
 
 func (r *reading) dispatch(f frame) error {
 	at := r.at(f.to)
+	families := at.families
 	switch {
-	case f.delegate && at.contract.Kind != signer.ContractMultiSend:
-		r.delegateCall(f)
-		return nil
-	case len(f.data) == 0 && !f.delegate:
+	case f.delegate && at.contract.Kind == signer.ContractMultiSend:
+		families = r.methods.contracts[signer.ContractMultiSend]
+	case f.delegate:
+		families = nil
+	case len(f.data) == 0:
 		return r.plain(f)
 	}
 	if len(f.data) >= 4 {
-		for _, methods := range at.families {
+		for _, methods := range families {
 			if m, ok := methods[[4]byte(f.data)]; ok {
 				return r.method(f, m)
 			}
@@ -145,7 +147,7 @@ func (r *reading) dispatch(f frame) error {
 	switch {
 	case at.twice:
 		why = "the book has the contract as more than one sort of token"
-	case len(at.families) > 0:
+	case len(families) > 0:
 		why = "it is not a method of what the contract is known as"
 	}
 	r.unknown(f, why)

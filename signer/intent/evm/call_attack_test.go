@@ -3,9 +3,11 @@ package evm_test
 import (
 	"fmt"
 	"math/big"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sealward/sealward/signer"
 	"github.com/sealward/sealward/signer/intent/evm"
@@ -201,4 +203,51 @@ func TestEverythingInABatchIsSpoiltByOneByte(t *testing.T) {
 		t.Fatal("two values in one place were read")
 	}
 	refusedCall(t, ourAccount, 0, overlap, "non-canonical: executeBatch(address[],bytes[])")
+}
+
+// The most that fits into a payload is read or refused in 50 ms and 64 MiB. Other work on
+// the machine may take ten times that away from one run, hardly from each of five.
+func TestCallsThatTakeTheMostAreReadSoon(t *testing.T) {
+	const room = signer.MaxPayload - 12<<10 // for what is around the calls
+	junk := make([]byte, room/512)
+	some := slices.Repeat([]transaction{{0, stranger, 1, junk[:100]}}, 500)
+	nested := calldata("transfer(address,uint256)", payee, 1)
+	nested = append(nested, make([]byte, room-4096)...)
+	for range 7 {
+		nested = safeExec(ourSafe, 0, nested, 0)
+	}
+	ids := slices.Repeat([]any{below(pow2(256))}, 500)
+	self := slices.Repeat([]any{nested[:4]}, 500)
+	for name, test := range map[string]struct {
+		to   string
+		data []byte
+	}{
+		"many unknown calls":      {ourSafe, safeExec(multiSend14, 0, multiSends(some...), 1)},
+		"one call, deep":          {ourSafe, safeExec(stranger, 0, nested[:room-4096], 0)},
+		"calls in calls":          {ourSafe, nested},
+		"many items":              {parts, calldata("safeBatchTransferFrom(address,address,uint256[],uint256[],bytes)", sender, payee, ids, ids, make([]byte, room/2))},
+		"many calls of selectors": {apes, calldata("multicall(bytes[])", self)},
+		"long data of one item":   {apes, calldata("safeTransferFrom(address,address,uint256,bytes)", sender, payee, 1, make([]byte, room))},
+		"many operations":         {packedEntryPoint, calldata(handleOps7, slices.Repeat([]any{any(op7(ourAccount, nil, nil, nil))}, 200), payee)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			payload, key, b := raw(t, toContract(test.to, 0, test.data)), keyFor(t, "eip155:1"), callBook()
+			least := time.Hour
+			for range 5 {
+				var before, after runtime.MemStats
+				runtime.ReadMemStats(&before)
+				start := time.Now()
+				_, _ = evm.Transaction{}.Decode(payload, key, b) // either is right, in time
+				least = min(least, time.Since(start))
+				runtime.ReadMemStats(&after)
+				if n := after.TotalAlloc - before.TotalAlloc; n > 64<<20 {
+					t.Fatalf("%d bytes of payload took %d MiB", len(payload), n>>20)
+				}
+			}
+			if least > 500*time.Millisecond {
+				t.Errorf("%d bytes of payload took %s", len(payload), least)
+			}
+			t.Logf("%d bytes: %s", len(payload), least)
+		})
+	}
 }

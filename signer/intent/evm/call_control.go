@@ -160,14 +160,10 @@ func readSetup(r *reading, f frame, args []abi.Value) error {
 	if handler := args[4].Address(); handler != (common.Address{}) {
 		r.controlCode(f, "set_fallback_handler", handler)
 	}
-	asset, receiver := r.coin, args[7].Address()
-	if token := args[5].Address(); token != (common.Address{}) {
-		asset = r.listed(f, token)
-	}
-	if pays := args[6].Uint(); !pays.IsZero() {
-		r.payment(f, asset, pays, receiver)
-	} else {
-		r.field(f.named("payment"), "none; receiver "+r.hex(receiver))
+	token, pays, receiver := args[5].Address(), args[6].Uint(), args[7].Address()
+	r.field(f.named("payment"), pays.Dec()+" of "+r.hex(token)+" to "+r.hex(receiver))
+	if !pays.IsZero() {
+		r.payment(f, token, pays, receiver)
 	}
 	return nil
 }

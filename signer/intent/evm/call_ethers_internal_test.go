@@ -41,11 +41,11 @@ func TestEveryMethodReadsAsEthersWritesIt(t *testing.T) {
 	var lines []asked
 	for _, signature := range slices.Sorted(maps.Values(allMethods.names)) {
 		m := methodOf(t, signature)
-		for range 20 {
+		for range 10 {
 			v := r.value(m.Args)
 			data := m.Call(v.Elems...)
 			lines = append(lines, asked{Signature: signature, Args: plain(v), method: m})
-			for range 20 {
+			for range 10 {
 				text := "0x" + hex.EncodeToString(r.spoil(data))
 				lines = append(lines, asked{Signature: signature, Data: &text, method: m})
 			}

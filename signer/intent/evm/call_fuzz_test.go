@@ -3,7 +3,6 @@ package evm_test
 import (
 	"reflect"
 	"testing"
-	"time"
 
 	"github.com/sealward/sealward/signer"
 	"github.com/sealward/sealward/signer/intent/evm"
@@ -39,8 +38,8 @@ func callSeeds() map[string][][]byte {
 	}
 }
 
-// FuzzCall checks that any calldata to anything is read soon, the same way each time and
-// to an end, or refused; and that what is not known is never complete.
+// FuzzCall checks that any calldata to anything is read the same way each time and to an
+// end, or refused; and that what is not known is never complete.
 func FuzzCall(f *testing.F) {
 	for i, to := range fuzzTargets {
 		for _, data := range callSeeds()[to] {
@@ -50,11 +49,7 @@ func FuzzCall(f *testing.F) {
 	key, b := fuzzKey(f), callBook()
 	f.Fuzz(func(t *testing.T, target byte, data []byte) {
 		payload := raw(t, toContract(fuzzTargets[int(target)%len(fuzzTargets)], 0, data))
-		start := time.Now()
 		in, err := evm.Transaction{}.Decode(payload, key, b)
-		if took := time.Since(start); took > time.Second/2 {
-			t.Errorf("took %s", took)
-		}
 		again, errAgain := evm.Transaction{}.Decode(payload, key, b)
 		if !reflect.DeepEqual(in, again) || (err == nil) != (errAgain == nil) {
 			t.Errorf("read as %+v, %v, then as %+v, %v", in, err, again, errAgain)

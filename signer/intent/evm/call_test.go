@@ -267,6 +267,19 @@ func TestWrapperIsKnownOnItsChainOnly(t *testing.T) {
 	}
 }
 
+func TestCanonicalContractsAreKnownOnEveryChainUnlessTheBookSaysOtherwise(t *testing.T) {
+	tx := toContract(permit2At, 0, calldata("invalidateUnorderedNonces(uint256,uint256)", 1, 255))
+	tx.ChainID = big.NewInt(10)
+	in, err := evm.Transaction{}.Decode(raw(t, tx), keyFor(t, "eip155:10"), callBook())
+	if err != nil || in.Class() != signer.ClassInvalidate {
+		t.Errorf("class %q, %v; want that of Permit2's method", in.Class(), err)
+	}
+	b := signer.NewBook(nil, map[string]signer.Contract{"eip155:10:" + permit2At: {Name: "no Permit2", Kind: signer.ContractModule}}, nil)
+	if in, err = (evm.Transaction{}).Decode(raw(t, tx), keyFor(t, "eip155:10"), b); err != nil || in.Class() != signer.ClassUnknownCall {
+		t.Errorf("class %q, %v; want an unknown call", in.Class(), err)
+	}
+}
+
 func TestEveryArgumentIsShown(t *testing.T) {
 	in := decodeCall(t, usdc, 0, calldata("permit(address,address,uint256,uint256,uint8,bytes32,bytes32)", payee, stranger, 5, 1893456000, 27, word, word))
 	got := in.Fields[len(in.Fields)-7:]

@@ -116,28 +116,34 @@ func (r *reading) refund(f frame, tx safeTx) error {
 	if over {
 		return f.invalid("the gas refund exceeds 256 bits")
 	}
-	asset := r.coin
-	if tx.gasToken != (common.Address{}) {
-		asset = r.listed(f, tx.gasToken)
-	}
-	r.payment(f, asset, most, tx.refundReceiver)
+	r.payment(f, tx.gasToken, most, tx.refundReceiver)
 	return nil
 }
 
 // refundOverhead is the most gas beyond safeTxGas that counts as used by a call with so
-// much data. The Safe measures around its own CALL, which today costs up to 39,200 by
-// itself: 9,000 for value, 25,000 for a new account, 2,600 for a cold one, as much for
-// its delegate (EIP-7702). Prices change, so five times that is taken. The data is copied
-// to memory first, at three gas a word and the square of all memory by 512 (Yellow Paper,
-// appendix H); it stands there up to four times over.
+// much data. Safes from 1.1.1 to 1.5.0 measure around their own CALL, which today costs up
+// to 39,200 by itself: 9,000 for value, 25,000 for a new account, 2,600 for a cold one, as
+// much for its delegate (EIP-7702). Prices change, so five times that is taken. The data
+// is copied to memory there, and the price of memory grows with its square by 512 (Yellow
+// Paper, appendix H). Whoever sends the transaction may have filled memory before, by long
+// signatures: to 127,000 words with the gas of a large block, at which the next word costs
+// 500.
 func refundOverhead(data int) *uint256.Int {
 	words := uint64(data+31) / 32
-	return uint256.NewInt(200_000 + 4*3*words + 16*words*words/512)
+	return uint256.NewInt(200_000 + 512*words + words*words/512)
 }
 
-// payment is up to n of an asset that a Safe pays for gas. Without a receiver it goes to
-// the sender of the transaction, who is somebody else than its caller if a contract calls.
-func (r *reading) payment(f frame, asset signer.Asset, n *uint256.Int, receiver common.Address) {
+// payment is up to n of a token, or of the coin, that a Safe pays for gas. Without a
+// receiver it goes to the sender of the transaction, who is somebody else than its caller
+// if a contract calls. The Safe calls the token, so an unknown one may do anything.
+func (r *reading) payment(f frame, token common.Address, n *uint256.Int, receiver common.Address) {
+	asset := r.coin
+	if token != (common.Address{}) {
+		asset = r.listed(f, token)
+		if _, ok := r.book.Assets[asset.ID]; !ok {
+			r.in.Complete = false
+		}
+	}
 	to, counterparty := "whoever sends the transaction", ""
 	if receiver != (common.Address{}) {
 		to, counterparty = r.hex(receiver), r.account(receiver)

@@ -82,6 +82,8 @@ func TestSafeActsMean(t *testing.T) {
 			effects: []signer.Effect{
 				ofVault(signer.ClassTransfer, payee, exactly(usdcID, 5), "1.1", "contract", account(usdc)),
 				ofVault(signer.ClassTransfer, payee, exactly(ether, 9), "1.2")}},
+		"a batch that is given coin, which it does not get": {to: ourSafe, data: safeExec(multiSend14, 7, multiSends(transaction{0, usdc, 0, pays}), 1),
+			effects: []signer.Effect{ofVault(signer.ClassTransfer, payee, exactly(usdcID, 5), "1.1", "contract", account(usdc))}},
 		"a batch in a batch": {to: ourSafe, data: safeExec(multiSend13, 0, multiSends(
 			transaction{1, multiSend14, 0, multiSends(transaction{0, apes, 0, takesAll})}), 1),
 			effects: []signer.Effect{ofVault(signer.ClassOperator, stranger, unlimited(apesID), "1.1.1", "contract", account(apes))},
@@ -196,8 +198,8 @@ func TestSafeRefundIsCountedAtItsMost(t *testing.T) {
 	with := func(receiver string, q signer.Quantity) []signer.Effect {
 		return []signer.Effect{pay5, does(signer.ClassTransfer, ourSafe, receiver, q, "contract", account(ourSafe), "act", "gas_refund")}
 	}
-	// 200,000 for what a call costs by itself, and for three words of data 36.
-	const overhead = 200_036
+	// 200,000 for what a call costs by itself, and for three words of data 512 each.
+	const overhead = 200_000 + 3*512
 	checkCalls(t, map[string]callCase{
 		"in a token": {to: ourSafe, data: refund(usdc, stranger, 50_000, 10_000, 3, pays), warns: []string{evm.WarnGasRefund},
 			effects: with(stranger, atMost(usdcID, 3*(60_000+overhead)))},
@@ -205,6 +207,8 @@ func TestSafeRefundIsCountedAtItsMost(t *testing.T) {
 			effects: with("", atMost(ether, 3*(60_000+overhead)))},
 		"without gas for the call": {to: ourSafe, data: refund(zeroAddress, stranger, 0, 0, 3, pays), warns: []string{evm.WarnGasRefund},
 			effects: with(stranger, atMost(ether, 3*overhead))},
+		"in a token that nobody knows": {to: ourSafe, data: refund(unlistedToken, stranger, 50_000, 10_000, 3, pays), blind: true,
+			warns: []string{evm.WarnUnknownToken, evm.WarnGasRefund}, effects: with(stranger, atMost(unlistedTokenID, 3*(60_000+overhead)))},
 		"without a price": {to: ourSafe, data: refund(usdc, stranger, 50_000, 10_000, 0, pays), effects: []signer.Effect{pay5}},
 	})
 	for name, data := range map[string][]byte{

@@ -61,7 +61,7 @@ func TestHostileDescriptors(t *testing.T) {
 				"must": {"visible":{"mustMatch":[`+numbers(4000)+`]}}, "bytes": {"visible":{"ifNotIn":["0x`+strings.Repeat("00", 100<<10)+`"]}}}`, 1)
 			set := one(t, text)
 			c := call(test.key, test.args...)
-			cs, err, took, memory := measured(func() (*signer.ClearSigning, error) { return set.Calldata(c, book) })
+			cs, took, memory, err := measured(func() (*signer.ClearSigning, error) { return set.Calldata(c, book) })
 			if took > 10*mostTime || memory > mostMemory {
 				t.Errorf("took %v and %d bytes", took, memory)
 			}
@@ -76,14 +76,14 @@ func TestHostileDescriptors(t *testing.T) {
 }
 
 // measured runs f, and says how long it took and how much it allocated.
-func measured(f func() (*signer.ClearSigning, error)) (*signer.ClearSigning, error, time.Duration, uint64) {
+func measured(f func() (*signer.ClearSigning, error)) (*signer.ClearSigning, time.Duration, uint64, error) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	start := time.Now()
 	cs, err := f()
 	took := time.Since(start)
 	runtime.ReadMemStats(&after)
-	return cs, err, took, after.TotalAlloc - before.TotalAlloc
+	return cs, took, after.TotalAlloc - before.TotalAlloc, err
 }
 
 func numbers(n int) string {

@@ -29,8 +29,8 @@ func (r *reader) identity(f *field, env []place, v abi.Value) (string, error) {
 		return r.interoperable(v.Bytes, f.params)
 	}
 	a, err := address(v)
-	if err != nil {
-		return "", err
+	if err != nil { // such as a number that has flags beside an address
+		return hexText(bytesOf(v)) + " (no address)", nil
 	}
 	if f.format == formatTokenTicker {
 		chain, err := r.chain(f.params.chain, env)
