@@ -58,7 +58,7 @@ type fake struct {
 
 func payment() *v1.Intent {
 	return &v1.Intent{
-		Kind: "evm.transaction", Complete: true,
+		Version: 1, Kind: "evm.transaction", Class: "transfer", Complete: true,
 		Effects: []*v1.Effect{{
 			Class: "transfer", Actor: payer, Counterparty: payee, Quantity: &v1.Quantity{Kind: "exact", Asset: coin, Amount: "1500000000000000000"},
 		}},

@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/hex"
+	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -11,13 +13,14 @@ import (
 	v1 "github.com/sealward/sealward/ipc/api/sealward/v1"
 	"github.com/sealward/sealward/ipc/console"
 	"github.com/sealward/sealward/signer"
+	"github.com/sealward/sealward/signer/intent/evm"
 )
 
 // inspection is what the flags say of an inspection.
 type inspection struct {
-	kind, key, public string
-	chains            []string
-	names             namesFlags
+	kind, from, key, public string
+	chains                  []string
+	world                   world
 }
 
 func (c *cli) inspectCommand() *cobra.Command {
@@ -26,24 +29,47 @@ func (c *cli) inspectCommand() *cobra.Command {
 		Use:   "inspect --kind KIND FILE",
 		Short: "show what signing a payload would do, without a daemon",
 		Long: `Show what signing the payload in FILE would do, or the one in standard input if FILE
-is "-". It is decoded here, by the decoders that the daemon has; no daemon is needed
-and nothing is signed.
+is "-". It is decoded here, by the decoders that the daemon has. No daemon is needed,
+no network is used and nothing is signed.
 
-Who would be the sender depends on the key. It is shown as unknown unless the key is
-named with --key, which asks the daemon for its public half, or given with
---public-key. Names of assets come from the policy given with --policy; a token that
-is not in one is an unknown contract.`,
+What you know, you say. A contract that none of your files has is unknown, whatever
+its calldata looks like; so without --book, --tokens or --policy only plain payments
+and what a standard fixes can be read.
+
+  --from     whose account it is about; or --key or --public-key, the key that would
+             sign. A signed transaction says it itself
+  --chain    the chains that you mean; a payload for another is refused
+  --book     your contracts, assets and address books: blocks asset, addresses,
+             contract and token_list, as in a policy
+  --tokens   names and decimals of tokens (the format of github.com/Uniswap/token-lists)
+  --policy   the whole policy of a daemon, instead of --book
+  --descriptors
+             a folder of ERC-7730 descriptors, pinned with "sealward descriptors pin".
+             They add labels below what was decoded, and change nothing of it
+
+With -o json it prints the intent document, which docs/formats.md describes. Exit code
+4 says that the payload is not to be signed as what you called it.`,
+		Example: `  # what a wallet is about to sign, by the owner's own book
+  sealward inspect --kind evm.transaction --book book.hcl --chain eip155:1 tx.json
+
+  # typed data that a web site asks for, with token names and labels
+  sealward inspect --kind evm.typed_data --tokens tokens.json --descriptors erc7730 \
+      --from 0x2c7536E3605D9C16a7a3D7b1898e529396a65c23 permit.json
+
+  # a raw transaction from a pipe, for a program
+  echo 0x02f0... | sealward inspect --kind evm.transaction -o json - | jq .class`,
 		Args: arguments(1, 1, "one FILE, or - for standard input"),
 		RunE: func(cmd *cobra.Command, args []string) error { return c.inspect(cmd, &in, args[0]) },
 	}
 	kindFlag(cmd, &in.kind)
 	f := cmd.Flags()
+	f.StringVar(&in.from, "from", "", "the `address` of the account that would sign, such as 0x2c75...")
 	f.StringVar(&in.key, "key", "", "the `name` of the key that would sign; asks the daemon for its public half")
 	f.StringVar(&in.public, "public-key", "", "the public secp256k1 key that would sign: 0x04 and 64 bytes in `hexadecimal`")
-	f.StringSliceVar(&in.chains, "chain", nil, "refuse a transaction that is not for this `chain`, such as eip155:1")
-	cmd.MarkFlagsMutuallyExclusive("key", "public-key")
+	f.StringSliceVar(&in.chains, "chain", nil, "refuse a payload that is not for this `chain`, such as eip155:1")
+	cmd.MarkFlagsMutuallyExclusive("from", "key", "public-key")
 	must(cmd.RegisterFlagCompletionFunc("key", c.completeKeys))
-	in.names.flags(cmd)
+	in.world.flags(cmd)
 	return cmd
 }
 
@@ -51,19 +77,15 @@ func (c *cli) inspect(cmd *cobra.Command, in *inspection, file string) error {
 	if err := required(cmd, "kind"); err != nil {
 		return err
 	}
-	if len(in.chains) > 0 && in.key == "" && in.public == "" {
-		return usage("--chain says which chains a key is for; give --key or --public-key too")
-	}
 	kind := signer.Kind(in.kind)
-	decoder, ok := decoders()[kind]
-	if !ok {
+	if _, ok := decoders()[kind]; !ok {
 		return usage("--kind %q: want %s", in.kind, strings.Join(kinds(), ", "))
 	}
 	payload, err := c.payload(in.kind, file)
 	if err != nil {
 		return err
 	}
-	names, err := in.names.read()
+	known, err := in.world.read()
 	if err != nil {
 		return err
 	}
@@ -71,21 +93,54 @@ func (c *cli) inspect(cmd *cobra.Command, in *inspection, file string) error {
 	if err != nil {
 		return err
 	}
-	book := signer.Book{Assets: names.Assets}
-	intent, err := decoder.Preview(payload, book)
-	if err == nil && key.Public.Algorithm != "" {
-		if len(key.Chains) == 0 {
-			key.Chains = chains(intent)
-		}
-		intent, err = decoder.Decode(payload, key, book)
-	}
+	intent, err := in.decode(kind, payload, key, known.book)
 	if err != nil {
 		return err
 	}
-	return c.answer(&v1.InspectResponse{Intent: api.WriteIntent(intent)}, func(w io.Writer) error {
-		_, err := io.WriteString(w, console.Intent(intent, names))
+	from, err := in.sender(key, intent)
+	if err != nil {
+		return err
+	}
+	labels, misfit := known.labels(kind, payload, from)
+	now := c.now()
+	err = c.answer(api.Document(intent, labels, now), func(w io.Writer) error {
+		_, err := io.WriteString(w, console.Intent(intent, known.names(intent, now)))
+		if err == nil && labels != nil {
+			_, err = fmt.Fprintf(w, "\n%s", console.ClearSigning(*labels))
+		}
 		return err
 	})
+	if err == nil && misfit != nil {
+		fmt.Fprintf(c.stderr, "note: no labels: %s\n", console.Safe(misfit.Error()))
+	}
+	return err
+}
+
+// decode reads the payload as the daemon would for the key, or without one.
+func (in *inspection) decode(kind signer.Kind, payload []byte, key signer.KeyInfo, book signer.Book) (signer.Intent, error) {
+	all := map[signer.Kind]signer.Decoder{}
+	for k, d := range decoders() {
+		all[k] = d
+	}
+	if err := signer.Crossing(kind, payload, all); err != nil {
+		return signer.Intent{}, err
+	}
+	decoder := decoders()[kind]
+	intent, err := decoder.Preview(payload, in.from, book)
+	if err != nil {
+		return signer.Intent{}, err
+	}
+	if err := forChains(intent, in.chains); err != nil {
+		return signer.Intent{}, err
+	}
+	if key.Public.Algorithm == "" {
+		return intent, nil
+	}
+	if len(key.Chains) == 0 {
+		// What holds on every chain says so in words, which name none.
+		key.Chains = slices.DeleteFunc(chains(intent), func(c string) bool { return !strings.HasPrefix(c, "eip155:") })
+	}
+	return decoder.Decode(payload, key, book)
 }
 
 // chains are the chains that an intent says it is for.
@@ -96,6 +151,36 @@ func chains(in signer.Intent) (out []string) {
 		}
 	}
 	return out
+}
+
+// forChains refuses what is not for the chains that were named, if any were.
+func forChains(in signer.Intent, wanted []string) error {
+	if len(wanted) == 0 {
+		return nil
+	}
+	found := chains(in)
+	for _, chain := range found {
+		if !slices.Contains(wanted, chain) {
+			return signer.Invalid("it is for chain %s, and --chain says %s: do not sign it there", chain, strings.Join(wanted, ", "))
+		}
+	}
+	if len(found) == 0 {
+		return signer.Invalid("it is for no chain in particular, and --chain says %s: leave --chain out if you mean to sign it for any", strings.Join(wanted, ", "))
+	}
+	return nil
+}
+
+// sender is the address that would sign, or did, or empty.
+func (in *inspection) sender(key signer.KeyInfo, intent signer.Intent) (string, error) {
+	if key.Public.Algorithm == signer.AlgorithmSecp256k1 {
+		return evm.Address(key.Public)
+	}
+	for _, f := range intent.Fields {
+		if f.Name == "from" && in.from == "" && strings.HasPrefix(f.Value, "0x") {
+			return f.Value, nil
+		}
+	}
+	return in.from, nil
 }
 
 // keyOf is what is known of the key that would sign; without one, the zero public

@@ -61,7 +61,7 @@ func (c *cli) requestCommand() *cobra.Command {
 else, which only the admin socket shows.`,
 		Args: arguments(1, 1, "the ID of a request"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			book, err := names.read()
+			book, err := names.read(c.now())
 			if err != nil {
 				return err
 			}

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 func main() {
@@ -21,9 +22,12 @@ func main() {
 
 // run returns the exit code; exit.go has the table.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	return (&cli{stdin: stdin, stdout: stdout, stderr: stderr, now: time.Now}).run(args)
+}
+
+func (c *cli) run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	c := &cli{stdin: stdin, stdout: stdout, stderr: stderr}
 	cmd := c.root()
 	cmd.SetArgs(args)
 	err := cmd.ExecuteContext(ctx)

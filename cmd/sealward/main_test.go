@@ -31,6 +31,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script", RequireExplicitExec: true, RequireUniqueNames: true, UpdateScripts: *update,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("KEY", generator)
+			env.Setenv("ME", "0x2c7536E3605D9C16a7a3D7b1898e529396a65c23")
 			dir, err := os.MkdirTemp("", "sw") // a socket's path has 107 bytes at most
 			if err != nil {
 				return err

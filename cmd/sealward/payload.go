@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -18,37 +19,49 @@ import (
 // decoder also reads a payload without knowing the key.
 type decoder interface {
 	signer.Decoder
-	Preview(payload []byte, book signer.Book) (signer.Intent, error)
+	// The account from may be empty: it is not known then.
+	Preview(payload []byte, from string, book signer.Book) (signer.Intent, error)
 }
 
 // decoders are the same that the daemon has.
 func decoders() map[signer.Kind]decoder {
 	return map[signer.Kind]decoder{
-		signer.KindEVMTransaction: evm.Transaction{},
-		signer.KindEVMMessage:     evm.Message{},
-		signer.KindDigest:         digest.Decoder{},
-		signer.KindAdmin:          admin.Decoder{},
+		signer.KindEVMTransaction:   evm.Transaction{},
+		signer.KindEVMTypedData:     evm.TypedData{},
+		signer.KindEVMAuthorization: evm.Authorization{},
+		signer.KindEVMMessage:       evm.Message{},
+		signer.KindDigest:           digest.Decoder{},
+		signer.KindAdmin:            admin.Decoder{},
 	}
 }
 
 func kinds() []string {
-	return []string{string(signer.KindEVMTransaction), string(signer.KindEVMMessage), string(signer.KindDigest), string(signer.KindAdmin)}
+	return []string{
+		string(signer.KindEVMTransaction), string(signer.KindEVMTypedData), string(signer.KindEVMAuthorization), string(signer.KindEVMMessage),
+		string(signer.KindDigest), string(signer.KindAdmin),
+	}
 }
 
 func kindFlag(cmd *cobra.Command, kind *string) {
-	cmd.Flags().StringVar(kind, "kind", "", "what the payload is: evm.transaction, evm.message, digest or sealward.admin")
+	cmd.Flags().StringVar(kind, "kind", "", "what the payload is: "+strings.Join(kinds(), ", "))
 	fixed(cmd, "kind", kinds()...)
 }
 
 // payload reads a file, or standard input for "-". A message is its bytes, all of
-// them: a line feed at its end is part of what is signed. Of a transaction or a
-// digest that is text, white space around it is dropped.
+// them: a line feed at its end is part of what is signed. Of other text, white space
+// around it is dropped.
 func (c *cli) payload(kind, file string) ([]byte, error) {
 	b, err := c.read(file)
 	if err != nil {
 		return nil, fmt.Errorf("read payload: %w", err)
 	}
-	if signer.Kind(kind) == signer.KindEVMMessage || bytes.ContainsFunc(b, notText) {
+	switch signer.Kind(kind) {
+	case signer.KindEVMMessage:
+		return b, nil
+	case signer.KindEVMTypedData: // JSON, with text of any language in it
+		return bytes.TrimSpace(b), nil
+	}
+	if bytes.ContainsFunc(b, notText) {
 		return b, nil
 	}
 	b = bytes.TrimSpace(b)
@@ -79,7 +92,7 @@ func (c *cli) read(file string) ([]byte, error) {
 	return b, nil
 }
 
-// notText is for the two kinds whose text is ASCII.
+// notText is for the kinds whose text is ASCII.
 func notText(r rune) bool {
 	return r > '~' || r < ' ' && r != '\n' && r != '\r' && r != '\t'
 }

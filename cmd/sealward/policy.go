@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -37,7 +38,7 @@ code is 0 if the request would be allowed and 3 if not.`,
 			if err != nil {
 				return err
 			}
-			names, err := a.names.read()
+			names, err := a.names.read(c.now())
 			if err != nil {
 				return err
 			}
@@ -146,18 +147,19 @@ func (f *namesFlags) flags(cmd *cobra.Command) {
 }
 
 // read returns the names; none without a policy.
-func (f *namesFlags) read() (console.Names, error) {
+func (f *namesFlags) read(now time.Time) (console.Names, error) {
 	if f.policy == "" {
 		if f.config != "" {
 			return console.Names{}, usage("--config is for --policy, which is missing")
 		}
-		return console.Names{}, nil
+		return console.Names{Now: now}, nil
 	}
 	_, p, err := f.load()
 	if err != nil {
 		return console.Names{}, err
 	}
-	return console.Names{Assets: p.Book().Assets, Accounts: p.Accounts()}, nil
+	book := p.Book()
+	return console.Names{Assets: book.Assets, Accounts: p.Accounts(), Contracts: book.Contracts, Now: now}, nil
 }
 
 // defects are what is wrong inside a policy or configuration file.

@@ -22,10 +22,11 @@ const (
 	outputJSON = "json"
 )
 
-// cli is one run of the program: its streams and its global flags.
+// cli is one run of the program: its streams, its clock and its global flags.
 type cli struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
+	now            func() time.Time
 
 	sockets, socket, output string
 
@@ -68,7 +69,7 @@ Exit codes: 0 done, 1 failed, 2 wrong command line, 3 denied, 4 wrong request,
 	fixed(root, "output", outputText, outputJSON)
 	root.AddCommand(
 		c.initCommand(), c.signCommand(), c.inspectCommand(), c.limitsCommand(), c.requestCommand(), c.keysCommand(),
-		c.unlockCommand(), c.policyCommand(), c.journalCommand(), c.statusCommand(), c.doctorCommand(), c.versionCommand(),
+		c.unlockCommand(), c.policyCommand(), c.descriptorsCommand(), c.journalCommand(), c.statusCommand(), c.doctorCommand(), c.versionCommand(),
 	)
 	return root
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/sealward/sealward/ipc/api"
 	v1 "github.com/sealward/sealward/ipc/api/sealward/v1"
 	"github.com/sealward/sealward/ipc/console"
+	"github.com/sealward/sealward/signer"
 )
 
 // asked is what the flags say of a request.
@@ -71,8 +72,9 @@ func (c *cli) signCommand() *cobra.Command {
 		Long: `Ask for a signature on what is in FILE, or in standard input if FILE is "-".
 
 Standard output is the result in hexadecimal: the raw signed transaction for
-evm.transaction, r, s and v for evm.message, the signature for a digest. What was
-signed is shown on standard error.
+evm.transaction, r, s and v for evm.typed_data and evm.message, the signature for a
+digest. For evm.authorization it is the signed authorization in JSON. What was signed
+is shown on standard error.
 
 A request has an id. Without --id a random one is chosen and printed before the
 request is sent. Asking again with the same id and the same content is safe at any
@@ -98,7 +100,7 @@ func (c *cli) sign(cmd *cobra.Command, a *asked, file string, wait time.Duration
 	if err != nil {
 		return err
 	}
-	names, err := a.names.read()
+	names, err := a.names.read(c.now())
 	if err != nil {
 		return err
 	}
@@ -128,7 +130,7 @@ func (c *cli) sign(cmd *cobra.Command, a *asked, file string, wait time.Duration
 		return err
 	}
 	// What was asked for comes first: a defect in showing it must not lose it.
-	if err := c.answer(res, func(w io.Writer) error { return result(w, res) }); err != nil {
+	if err := c.answer(res, func(w io.Writer) error { return result(w, r.GetKind(), res) }); err != nil {
 		return err
 	}
 	if proof != "" {
@@ -147,7 +149,11 @@ func (c *cli) sign(cmd *cobra.Command, a *asked, file string, wait time.Duration
 
 // result is what a program would send on: the finished artefact or, for a kind
 // that has none, the signatures.
-func result(w io.Writer, res *v1.SignResponse) error {
+func result(w io.Writer, kind string, res *v1.SignResponse) error {
+	if signer.Kind(kind) == signer.KindEVMAuthorization { // it is JSON
+		_, err := fmt.Fprintf(w, "%s\n", res.GetArtifact())
+		return err
+	}
 	parts := res.GetSignatures()
 	if len(res.GetArtifact()) > 0 {
 		parts = [][]byte{res.GetArtifact()}
@@ -166,6 +172,7 @@ func (c *cli) signed(res *v1.SignResponse, names console.Names) error {
 	if err != nil {
 		return err
 	}
+	names.Now = c.now()
 	_, err = fmt.Fprintf(c.stderr, "\nsigned with key %s, leaf %d of the journal:\n\n%s",
 		console.Safe(res.GetKey().GetName()), res.GetLeaf(), console.Intent(intent, names))
 	return err

@@ -57,8 +57,16 @@ func startNode(t *testing.T, args ...string) *node {
 	return nil
 }
 
-// call makes a JSON-RPC call and decodes its result.
+// call makes a JSON-RPC call that must succeed and decodes its result.
 func (n *node) call(result any, method string, params ...any) {
+	n.t.Helper()
+	if err := n.ask(result, method, params...); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+// ask makes a JSON-RPC call and decodes its result.
+func (n *node) ask(result any, method string, params ...any) error {
 	n.t.Helper()
 	body, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
 	must(n.t, err)
@@ -71,11 +79,12 @@ func (n *node) call(result any, method string, params ...any) {
 	}
 	must(n.t, json.NewDecoder(res.Body).Decode(&out))
 	if len(out.Error) > 0 {
-		n.t.Fatalf("%s: %s", method, out.Error)
+		return fmt.Errorf("%s: %s", method, out.Error)
 	}
 	if result != nil {
 		must(n.t, json.Unmarshal(out.Result, result))
 	}
+	return nil
 }
 
 func (n *node) balance(address string) *big.Int {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"math/big"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -98,15 +97,15 @@ func (f *forecast) fee(s step, in signer.Intent, signerOf string, mined outcome)
 	f.add(balanceOf(signerOf, devcoin), new(big.Int).Neg(paid))
 }
 
-// outflow holds what left the accounts that the intent speaks of to the outflow, which is
-// what limits count.
+// outflow holds the outflow, which is what limits count, to the effects and the fee, and
+// to what left the accounts that the intent speaks of.
 func (f *forecast) outflow(in signer.Intent, signerOf string, before state) {
 	quantities := []signer.Quantity{in.Fee}
 	actors := []string{signerOf}
 	for _, e := range in.Effects {
 		quantities, actors = append(quantities, e.Quantity), append(actors, e.Actor)
 	}
-	if want := signer.Outflow(quantities...); !reflect.DeepEqual(fmt.Sprint(in.Outflow), fmt.Sprint(want)) {
+	if want := signer.Outflow(quantities...); fmt.Sprint(in.Outflow) != fmt.Sprint(want) {
 		f.fail("the outflow is %v, but effects and fee make it %v", in.Outflow, want)
 	}
 	left := map[string]*big.Int{} // by asset

@@ -287,14 +287,14 @@ func (w *world) nonce(account string) uint64 {
 	return uint64(n)
 }
 
-// transaction is one of type 2 from hot, with what is given besides.
-func (w *world) transaction(to string, value *big.Int, data []byte, more ...string) string {
+// transaction is one of type 2 from hot.
+func (w *world) transaction(to string, value *big.Int, data []byte) string {
 	w.t.Helper()
-	return w.envelope("0x2", to, value, data, append(more, `"maxFeePerGas":"0x174876e800"`, `"maxPriorityFeePerGas":"0x3b9aca00"`)...)
+	return w.envelope("0x2", to, value, data, market)
 }
 
-// envelope is a transaction of a type that names its fees itself. Without a recipient it
-// creates a contract.
+// envelope is a transaction of any type from hot, with its fees among the members that
+// are given besides. Without a recipient it creates a contract.
 func (w *world) envelope(kind, to string, value *big.Int, data []byte, more ...string) string {
 	w.t.Helper()
 	fields := append([]string{
@@ -304,4 +304,18 @@ func (w *world) envelope(kind, to string, value *big.Int, data []byte, more ...s
 		fields = append(fields, fmt.Sprintf(`"to":%q`, w.at[to]))
 	}
 	return "{" + strings.Join(fields, ",") + "}"
+}
+
+// read asks a contract for a number.
+func (w *world) read(contract, at, method string, args ...any) *big.Int {
+	w.t.Helper()
+	var word hexutil.Bytes
+	w.n.call(&word, "eth_call", map[string]any{"to": w.at[at], "data": hexutil.Bytes(w.pack(contract, method, args...))}, "latest")
+	return new(big.Int).SetBytes(word)
+}
+
+// try has the node's own account call a contract, and leaves nothing of it.
+func (w *world) try(to common.Address, data []byte) error {
+	w.t.Helper()
+	return w.n.ask(nil, "eth_call", map[string]any{"from": w.at["dev"], "to": to, "data": hexutil.Bytes(data)}, "latest")
 }

@@ -20,7 +20,7 @@ import (
 func ReadIntent(m *v1.Intent) (signer.Intent, error) {
 	var r intentReader
 	if v := m.GetVersion(); v != intentVersion {
-		r.fail("it has version %d; this program reads version %d", v, intentVersion)
+		r.fail("it has version %d, and this program reads version %d: sealward and the daemon are of different releases", v, intentVersion)
 	}
 	in := signer.Intent{Kind: signer.Kind(m.GetKind()), Complete: m.GetComplete(), Fee: r.quantity(m.GetFees())}
 	for _, e := range m.GetEffects() {

@@ -17,11 +17,11 @@ var headlines = map[signer.Class]string{
 	signer.ClassUnknownCall:    "CALLS what is not known: it may move anything",
 	signer.ClassUnknownMessage: "AGREES to what is not known: it may allow anything",
 	signer.ClassDelegateCall:   "RUNS FOREIGN CODE as the account, with all its powers",
-	signer.ClassDelegation:     "HANDS OVER the account to code, or takes it back",
+	signer.ClassDelegation:     "HANDS OVER THE ACCOUNT to code, with all its powers",
 	signer.ClassCreate:         "CREATES a contract from code that was not read",
 	signer.ClassControl:        "CHANGES WHO OR WHAT CONTROLS the account",
-	signer.ClassOperator:       "GRANTS or revokes control over all of a kind, now and later",
-	signer.ClassAllowance:      "GRANTS or revokes permission to take value",
+	signer.ClassOperator:       "GRANTS CONTROL over all of a kind, now and later",
+	signer.ClassAllowance:      "GRANTS permission to take value",
 	signer.ClassTransfer:       "SENDS value",
 	signer.ClassExchange:       "TRADES one asset for another",
 	signer.ClassInvalidate:     "VOIDS permissions that were signed before",
@@ -34,6 +34,34 @@ var headlines = map[signer.Class]string{
 	signer.ClassKeyEnable:      "ENABLES a key",
 	signer.ClassKeyRotate:      "SUCCEEDS a key by another one",
 	signer.ClassKeyDuplicate:   "COPIES a key to another device",
+}
+
+// takenBack are the headlines where all that is of the class takes back what was given.
+var takenBack = map[signer.Class]string{
+	signer.ClassDelegation: "TAKES BACK the account from code that it was handed over to",
+	signer.ClassOperator:   "REVOKES control over all of a kind",
+	signer.ClassAllowance:  "REVOKES permission to take value",
+}
+
+// revokes reports whether an effect takes back what was given.
+func revokes(e signer.Effect) bool {
+	switch e.Class {
+	case signer.ClassDelegation:
+		return isZero(e.Counterparty) && e.Quantity.Kind == signer.QuantityNone
+	case signer.ClassOperator, signer.ClassAllowance:
+		return e.Quantity.Kind == signer.QuantityExact && e.Quantity.N != nil && e.Quantity.N.Sign() == 0
+	default:
+		return false
+	}
+}
+
+// headline says what effects of a class do, or is empty.
+func headline(class signer.Class, effects []signer.Effect) string {
+	gives := func(e signer.Effect) bool { return e.Class == class && !revokes(e) }
+	if back := takenBack[class]; back != "" && !slices.ContainsFunc(effects, gives) {
+		return back
+	}
+	return headlines[class]
 }
 
 // acts are what administrative requests do; whose key it is, the attributes say.
@@ -124,7 +152,7 @@ func (p *printer) simple(e signer.Effect) {
 		p.line("DELEGATECALL", "RUNS THE CODE of "+to)
 		p.more("as the account: it may take everything and change who controls it")
 	case signer.ClassDelegation:
-		if isZero(e.Counterparty) {
+		if revokes(e) {
 			p.line("TAKES BACK", "the account from any code that it was handed over to")
 			break
 		}
@@ -200,11 +228,11 @@ func (p *printer) permission(e signer.Effect) {
 		end = "until " + p.until(e.Until)
 	}
 	operator := e.Class == signer.ClassOperator
-	switch revokes := e.Quantity.Kind == signer.QuantityExact && e.Quantity.N != nil && e.Quantity.N.Sign() == 0; {
-	case revokes && operator:
+	switch {
+	case revokes(e) && operator:
 		p.line("REVOKES", "the control over all items of "+asset)
 		p.more("of " + to)
-	case revokes:
+	case revokes(e):
 		p.line("REVOKES", "what "+to)
 		p.more("may take of " + asset)
 	case e.Attributes["act"] == "decrease" && e.Quantity.Kind == signer.QuantityUnknown:

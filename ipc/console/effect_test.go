@@ -101,6 +101,28 @@ func TestTheWorstClassIsSaidFirst(t *testing.T) {
 	inOrder(t, text, "DELEGATECALL RUNS", "\nGRANTS", "\nSENDS", "\nFEE", "\nTOTAL")
 }
 
+// One permission among many revocations is what counts.
+func TestOnlyRevocationsAreCalledRevocations(t *testing.T) {
+	revoked := signer.Effect{Class: signer.ClassAllowance, Actor: me, Counterparty: router, Quantity: signer.Exact(usdc, big.NewInt(0))}
+	granted := signer.Effect{Class: signer.ClassAllowance, Actor: me, Counterparty: router, Quantity: signer.Exact(usdc, big.NewInt(1))}
+	upTo := signer.Effect{Class: signer.ClassAllowance, Actor: me, Counterparty: router, Quantity: signer.AtMost(usdc, big.NewInt(0))}
+	for name, c := range map[string]struct {
+		effects []signer.Effect
+		want    string
+	}{
+		"revocations alone":                          {[]signer.Effect{revoked, revoked}, "CLASS    allowance: REVOKES"},
+		"a permission among them":                    {[]signer.Effect{revoked, granted, revoked}, "CLASS    allowance: GRANTS"},
+		"the code of a contract is replaced by none": {[]signer.Effect{{Class: signer.ClassDelegation, Actor: safe, Counterparty: "eip155:1:0x" + strings.Repeat("0", 40), Quantity: unknown}}, "CLASS    delegation: HANDS OVER"},
+		"at most nothing is no end":                  {[]signer.Effect{upTo}, "CLASS    allowance: GRANTS"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if text := Intent(transaction(c.effects...), names); !strings.HasPrefix(text, c.want) {
+				t.Errorf("it begins %.60q, want %q", text, c.want)
+			}
+		})
+	}
+}
+
 func TestSpansAreRoundedDown(t *testing.T) {
 	now := time.Date(2024, 2, 29, 12, 0, 0, 0, time.UTC)
 	for name, c := range map[string]struct {

@@ -54,13 +54,14 @@ func (p *printer) more(rest string) { flow(&p.b, margin, overhang, rest) }
 
 // class is the worst that the intent does.
 func (p *printer) class(in signer.Intent) {
-	switch class := in.Class(); {
+	class := in.Class()
+	switch headline := headline(class, in.Effects); {
 	case len(in.Effects) == 0:
 		p.line("ERROR", "the decoder found no effect at all; do not sign this")
-	case headlines[class] == "":
+	case headline == "":
 		p.line("CLASS", Safe(string(class))+": THIS PROGRAM DOES NOT KNOW WHAT THAT IS; it may do anything")
 	default:
-		p.line("CLASS", Safe(string(class))+": "+headlines[class])
+		p.line("CLASS", Safe(string(class))+": "+headline)
 	}
 	p.b.WriteString("\n")
 }

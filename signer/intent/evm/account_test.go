@@ -223,7 +223,10 @@ func TestMulticallsMean(t *testing.T) {
 		"coin that is left behind": {to: multicall3, coin: 2, data: calldata("aggregate3((address,bool,bytes)[])", []any{[]any{usdc, true, pays}}),
 			effects: append(pay1[:1:1], does(signer.ClassTransfer, sender, multicall3, exactly(ether, 2)))},
 		"calls with coin": {to: multicall3, coin: 9, data: calldata("aggregate3Value((address,bool,uint256,bytes)[])", []any{[]any{payee, true, 4, ""}, []any{stranger, false, 5, ""}}),
-			effects: []signer.Effect{own(signer.ClassTransfer, payee, exactly(ether, 4), "1"), own(signer.ClassTransfer, stranger, exactly(ether, 5), "2")}},
+			effects: []signer.Effect{
+				does(signer.ClassTransfer, sender, payee, exactly(ether, 4), "call", "1"),
+				does(signer.ClassTransfer, sender, stranger, exactly(ether, 5), "call", "2"),
+			}},
 	})
 	over := calldata("aggregate3Value((address,bool,uint256,bytes)[])", []any{[]any{payee, true, below(pow2(256)), ""}, []any{payee, true, 1, ""}})
 	refusedCall(t, multicall3, 0, over, "exceed 256 bits")

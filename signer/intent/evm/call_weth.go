@@ -18,6 +18,9 @@ var wethMethods = newFamily(
 func readWrap(r *reading, f frame, _ []abi.Value) error {
 	token := r.listed(f, f.to)
 	r.field(f.named("wraps"), amount(&f.value, r.coin))
+	if f.payer != nil { // the token is for the caller, not for who paid
+		r.coinTransfer(f, *f.from)
+	}
 	r.exchange(f, "wrap", native(r.chain), token.ID, &f.value)
 	return nil
 }

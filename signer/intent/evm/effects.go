@@ -16,11 +16,7 @@ func (r *reading) plain(f frame) error {
 	if r.at(f.to).contract.Kind == signer.ContractWETH {
 		return readWrap(r, f, nil)
 	}
-	r.effect(f, signer.Effect{
-		Class:        signer.ClassTransfer,
-		Counterparty: r.account(f.to),
-		Quantity:     signer.Exact(native(r.chain), f.value.ToBig()),
-	})
+	r.coinTransfer(f, f.to)
 	if f.to == (common.Address{}) {
 		r.warn(WarnZeroAddress, signer.SeverityDanger, f.named("pays the zero address: what is sent there is lost"))
 	}

@@ -77,6 +77,9 @@ type frame struct {
 	// delegate says that the code at to runs as the caller (DELEGATECALL), which must
 	// be known then.
 	delegate bool
+	// payer is whose coin the value is, where the caller only hands on what it was given;
+	// nil: the caller's own.
+	payer *common.Address
 }
 
 // inner is the i-th call that f leads to, counted from 1. Its caller is the contract
@@ -188,11 +191,19 @@ func (r *reading) along(f frame) {
 	if f.value.IsZero() {
 		return
 	}
-	r.effect(f, signer.Effect{
-		Class:        signer.ClassTransfer,
-		Counterparty: r.account(f.to),
-		Quantity:     signer.Exact(native(r.chain), f.value.ToBig()),
-	})
+	r.coinTransfer(f, f.to)
+}
+
+// coinTransfer adds the transfer of the coin that a call takes along.
+func (r *reading) coinTransfer(f frame, to common.Address) {
+	e := signer.Effect{
+		Class: signer.ClassTransfer, Counterparty: r.account(to),
+		Quantity: signer.Exact(native(r.chain), f.value.ToBig()),
+	}
+	if f.payer != nil {
+		e.Actor = r.account(*f.payer)
+	}
+	r.effect(f, e)
 }
 
 // never is when the year 10000 begins. No date after it can be written in RFC 3339, and

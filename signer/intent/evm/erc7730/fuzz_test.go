@@ -20,22 +20,7 @@ import (
 // is pinned loads as it was pinned; a file is used, a template or refused, and says
 // nothing of calls that it is not for; what is shown is bounded and the same each time.
 func FuzzDescriptor(f *testing.F) {
-	seeds, err := filepath.Glob(descriptors + "/*.json")
-	if err != nil || len(seeds) < 4 {
-		f.Fatalf("%d seeds, %v", len(seeds), err)
-	}
-	for _, name := range seeds {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(text)
-	}
-	f.Add([]byte(orders(`{"domain":{"name":"Orders"}}`)))
-	f.Add([]byte(descriptor(`, "maps": {"m": {"values": {"1": "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48"}}}`, "transfer(address to,uint256 value)",
-		`{"intent":{"A":"b"},"interpolatedIntent":"{{}} {to} {$.metadata.owner}","fields":[{"path":"value.[-8:]","format":"unit","params":{"base":"x","decimals":3,"prefix":true}},
-		{"iteration":"bundled","fields":[]},{"path":"to","visible":{"mustMatch":["0x52908400098527886e0f7030069857d2e4169ee7"]}},
-		{"path":"value","format":"tokenAmount","params":{"token":{"map":"$.metadata.maps.m","keyPath":"@.chainId"}},"encryption":{"scheme":"x"}}]}`)))
+	addSeeds(f)
 	common, err := os.ReadFile(descriptors + "/common-erc20.json")
 	if err != nil {
 		f.Fatal(err)
@@ -61,22 +46,10 @@ func FuzzDescriptor(f *testing.F) {
 			t.Fatalf("pinned with %v refused, loaded %v, %v", refused, set, err)
 		}
 		shown := func(cs *signer.ClearSigning, err error) {
-			switch {
-			case cs == nil:
-				return
-			case err != nil || len(set.Files()) != 1 || cs.Descriptor != "in.json":
+			if cs != nil && (err != nil || len(set.Files()) != 1 || cs.Descriptor != "in.json") {
 				t.Fatalf("shown %+v, %v by %v", cs, err, set.Files())
 			}
-			size := len(cs.Intent) + len(cs.InterpolatedIntent) + len(cs.Owner)
-			for _, l := range cs.Fields {
-				size += len(l.Label) + len(l.Value)
-				if !utf8.ValidString(l.Label + l.Value) {
-					t.Errorf("not UTF-8: %q: %q", l.Label, l.Value)
-				}
-			}
-			if size > 64<<10 || len(cs.Fields) > 512 {
-				t.Errorf("%d bytes in %d fields", size, len(cs.Fields))
-			}
+			bounded(t, cs)
 		}
 		for _, c := range calls {
 			cs, err := set.Calldata(c, book)
@@ -92,6 +65,45 @@ func FuzzDescriptor(f *testing.F) {
 		}
 		shown(set.TypedData(typed, &acme, book))
 	})
+}
+
+// bounded checks the size of what is shown.
+func bounded(t *testing.T, cs *signer.ClearSigning) {
+	t.Helper()
+	if cs == nil {
+		return
+	}
+	size := len(cs.Intent) + len(cs.InterpolatedIntent) + len(cs.Owner)
+	for _, l := range cs.Fields {
+		size += len(l.Label) + len(l.Value)
+		if !utf8.ValidString(l.Label + l.Value) {
+			t.Errorf("not UTF-8: %q: %q", l.Label, l.Value)
+		}
+	}
+	if size > 64<<10 || len(cs.Fields) > 512 {
+		t.Errorf("%d bytes in %d fields", size, len(cs.Fields))
+	}
+}
+
+// addSeeds adds the descriptors of the gallery, and two with all that they lack.
+func addSeeds(f *testing.F) {
+	f.Helper()
+	seeds, err := filepath.Glob(descriptors + "/*.json")
+	if err != nil || len(seeds) < 4 {
+		f.Fatalf("%d seeds, %v", len(seeds), err)
+	}
+	for _, name := range seeds {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	f.Add([]byte(orders(`{"domain":{"name":"Orders"}}`)))
+	f.Add([]byte(descriptor(`, "maps": {"m": {"values": {"1": "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48"}}}`, "transfer(address to,uint256 value)",
+		`{"intent":{"A":"b"},"interpolatedIntent":"{{}} {to} {$.metadata.owner}","fields":[{"path":"value.[-8:]","format":"unit","params":{"base":"x","decimals":3,"prefix":true}},
+		{"iteration":"bundled","fields":[]},{"path":"to","visible":{"mustMatch":["0x52908400098527886e0f7030069857d2e4169ee7"]}},
+		{"path":"value","format":"tokenAmount","params":{"token":{"map":"$.metadata.maps.m","keyPath":"@.chainId"}},"encryption":{"scheme":"x"}}]}`)))
 }
 
 // FuzzManifest: a manifest that is accepted is the one that pinning writes.

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sealward/sealward/ipc/console"
+	"github.com/sealward/sealward/policy"
+	"github.com/sealward/sealward/signer"
+	"github.com/sealward/sealward/signer/intent/evm/erc7730"
+)
+
+// world is the flags that say where to read what the user knows of the world.
+type world struct {
+	names                     namesFlags
+	book, tokens, descriptors string
+}
+
+func (w *world) flags(cmd *cobra.Command) {
+	w.names.flags(cmd)
+	f := cmd.Flags()
+	f.StringVar(&w.book, "book", "", "a `file` of blocks asset, addresses, contract and token_list, as in a policy")
+	f.StringVar(&w.tokens, "tokens", "", "a `file` of names and decimals of tokens, in the token-list format")
+	f.StringVar(&w.descriptors, "descriptors", "", "a `folder` of ERC-7730 descriptors that was pinned")
+	cmd.MarkFlagsMutuallyExclusive("book", "policy")
+}
+
+// known is what was read.
+type known struct {
+	book        signer.Book
+	descriptors *erc7730.Set // nil: none
+}
+
+func (w *world) read() (known, error) {
+	book, err := w.readBook()
+	if err != nil {
+		return known{}, err
+	}
+	if w.tokens != "" {
+		if book, err = withTokens(book, w.tokens); err != nil {
+			return known{}, err
+		}
+	}
+	out := known{book: book}
+	if w.descriptors != "" {
+		if out.descriptors, err = erc7730.Load(os.DirFS(w.descriptors)); err != nil {
+			return known{}, fmt.Errorf("--descriptors %s: %w", w.descriptors, err)
+		}
+	}
+	return out, nil
+}
+
+func (w *world) readBook() (signer.Book, error) {
+	switch {
+	case w.book != "":
+		if w.names.config != "" {
+			return signer.Book{}, usage("--config is for --policy; a --book names no keys")
+		}
+		src, err := os.ReadFile(w.book)
+		if err != nil {
+			return signer.Book{}, fmt.Errorf("--book: %w", err)
+		}
+		return policy.LoadBook(w.book, src, policy.Env{Files: filesBeside(w.book)})
+	case w.names.policy != "":
+		_, p, err := w.names.load()
+		if err != nil {
+			return signer.Book{}, err
+		}
+		return p.Book(), nil
+	case w.names.config != "":
+		return signer.Book{}, usage("--config is for --policy, which is missing")
+	}
+	return signer.Book{}, nil
+}
+
+// withTokens adds a token list to a book. The book wins, a contradiction is an error,
+// and no token of the list is called as an asset of the book is.
+func withTokens(book signer.Book, path string) (signer.Book, error) {
+	src, err := os.ReadFile(path)
+	if err != nil {
+		return signer.Book{}, fmt.Errorf("--tokens: %w", err)
+	}
+	tokens, err := policy.ReadTokenList(path, src)
+	if err != nil {
+		return signer.Book{}, err
+	}
+	taken := map[string]bool{}
+	for _, a := range book.Assets {
+		taken[strings.ToLower(a.Name)] = true
+	}
+	assets := make(map[string]signer.Asset, len(tokens)+len(book.Assets))
+	maps.Copy(assets, book.Assets)
+	for id, t := range tokens {
+		own, listed := book.Assets[id]
+		switch {
+		case listed && own.Decimals != t.Decimals:
+			return signer.Book{}, fmt.Errorf("%s: %s has %d decimals, and your book says %d; one of the two is wrong", path, id, t.Decimals, own.Decimals)
+		case listed:
+			continue
+		case taken[strings.ToLower(t.Name)]:
+			t.Name += " " + id[strings.LastIndexByte(id, ':')+1:]
+		}
+		assets[id] = t
+	}
+	return signer.NewBook(assets, book.Contracts, book.Accounts), nil
+}
+
+// labels are what the descriptors call the parts of a payload: nil where none applies,
+// and the reason where one does that the payload does not fit.
+func (k known) labels(kind signer.Kind, payload []byte, from string) (*signer.ClearSigning, error) {
+	if k.descriptors == nil {
+		return nil, nil
+	}
+	labels, err := k.descriptors.Describe(kind, payload, from, k.book)
+	if err == nil && labels == nil {
+		err = errors.New("no descriptor in the folder is for this contract and call, or this type of message")
+		if n := len(k.descriptors.Refused()); n > 0 {
+			err = fmt.Errorf("%w; %d files are invalid and not used", err, n)
+		}
+	}
+	return labels, err
+}
+
+// names are for showing an intent: the book's, and those that descriptors give to the
+// contracts in it.
+func (k known) names(in signer.Intent, now time.Time) console.Names {
+	out := console.Names{Assets: k.book.Assets, Accounts: k.book.Accounts, Contracts: k.book.Contracts, Now: now}
+	if k.descriptors == nil {
+		return out
+	}
+	out.Described = map[string]string{}
+	for _, e := range in.Effects {
+		for _, id := range slices.Concat([]string{e.Actor, e.Counterparty}, slices.Collect(maps.Values(e.Attributes))) {
+			chain, address, ok := evmAccount(id)
+			if !ok {
+				continue
+			}
+			if name, ok := k.descriptors.ContractName(chain, address); ok {
+				out.Described[id] = name
+			}
+		}
+	}
+	return out
+}
+
+// evmAccount splits a CAIP-10 id of an account of an EVM chain.
+func evmAccount(id string) (chain uint64, address [20]byte, ok bool) {
+	rest, evm := strings.CutPrefix(id, "eip155:")
+	number, digits, _ := strings.Cut(rest, ":0x")
+	chain, err := strconv.ParseUint(number, 10, 64)
+	raw, herr := hex.DecodeString(digits)
+	if !evm || err != nil || herr != nil || len(raw) != len(address) {
+		return 0, address, false
+	}
+	return chain, [20]byte(raw), true
+}
