@@ -119,6 +119,13 @@ func (s *show) steps(address string) error {
 	if _, err := s.sealward(3, "standing token permissions are not allowed", "sign", "--kind", "evm.transaction", "--key", "hot", "--id", "approval-1", s.example("approval.json")); err != nil {
 		return err
 	}
+	s.say("   What emptied a large Safe in 2025: to every screen a transfer, in truth foreign code that runs as the Safe.")
+	if _, err := s.sealward(0, "DELEGATECALL", "inspect", "--kind", "evm.typed_data", "--key", "hot", "--policy", filepath.Join(s.dir, "policy.hcl"), s.example("safe.json")); err != nil {
+		return err
+	}
+	if _, err := s.sealward(3, "foreign code is not given power", "sign", "--kind", "evm.typed_data", "--key", "hot", "--id", "safe-1", s.example("safe.json")); err != nil {
+		return err
+	}
 	if err := s.tamper(); err != nil {
 		return err
 	}

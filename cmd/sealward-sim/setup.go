@@ -63,7 +63,7 @@ token "softhsm" {
 key "hot" {
   token  = "softhsm"
   uri    = "pkcs11:object=hot"
-  kinds  = ["evm.transaction", "evm.message"]
+  kinds  = ["evm.transaction", "evm.typed_data", "evm.message"]
   chains = ["eip155:1", "eip155:31337"]
 }
 
@@ -93,6 +93,12 @@ addresses "vendors" {
   }
 }
 
+# A Safe of which the key is an owner.
+contract "treasury" {
+  account = "eip155:1:0x4F2083f5fBede34C2714aFfb3105539775f7FE64"
+  kind    = "safe"
+}
+
 # Payments to vendors: at most 2 eth each and 3 eth a day, fees included.
 rule "vendor payouts" {
   keys  = ["hot"]
@@ -117,6 +123,11 @@ rule "no standing permissions" {
   when = "effects.exists(e, e.class == 'allowance')"
   deny = "standing token permissions are not allowed"
 }
+
+rule "no foreign code" {
+  when = "effects.exists(e, e.class in ['delegatecall', 'delegation', 'control'])"
+  deny = "foreign code is not given power over an account"
+}
 `
 
 // examples are payloads as a wallet's eth_signTransaction would have them, and a digest.
@@ -131,6 +142,21 @@ var examples = map[string]string{
 	"approval.json": `{"type": "0x2", "chainId": "0x1", "nonce": "0x3", "to": "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48", "value": "0x0",
  "data": "0x095ea7b3000000000000000000000000000000000022d473030f116ddee9f6b43ac78ba3ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
  "gas": "0xea60", "maxFeePerGas": "0x6fc23ac00", "maxPriorityFeePerGas": "0x3b9aca00", "accessList": []}
+`,
+	// What a Safe's owner is asked to agree to: to every screen that goes by the first four
+	// bytes a transfer of nothing, and in truth code of somebody's that runs as the Safe.
+	"safe.json": `{"types": {
+  "EIP712Domain": [{"name": "chainId", "type": "uint256"}, {"name": "verifyingContract", "type": "address"}],
+  "SafeTx": [{"name": "to", "type": "address"}, {"name": "value", "type": "uint256"}, {"name": "data", "type": "bytes"},
+   {"name": "operation", "type": "uint8"}, {"name": "safeTxGas", "type": "uint256"}, {"name": "baseGas", "type": "uint256"},
+   {"name": "gasPrice", "type": "uint256"}, {"name": "gasToken", "type": "address"},
+   {"name": "refundReceiver", "type": "address"}, {"name": "nonce", "type": "uint256"}]},
+ "primaryType": "SafeTx",
+ "domain": {"chainId": 1, "verifyingContract": "0x4F2083f5fBede34C2714aFfb3105539775f7FE64"},
+ "message": {"to": "0x96221423681A6d52E184D440a8eFCEbB105C7242", "value": "0",
+  "data": "0xa9059cbb000000000000000000000000bdd077f651ebe7f7b3ce16fe5f2b025be29695160000000000000000000000000000000000000000000000000000000000000000",
+  "operation": "1", "safeTxGas": "45746", "baseGas": "0", "gasPrice": "0",
+  "gasToken": "0x0000000000000000000000000000000000000000", "refundReceiver": "0x0000000000000000000000000000000000000000", "nonce": "71"}}
 `,
 	"release.sha256": "\xa5\x1c\x0d\x55\x5f\x23\x9c\x52\x29\x85\x1c\xd0\x55\x8e\x0a\x92\x4d\x74\x35\xe4\x53\x92\xab\x0f\x81\x67\x2b\x7b\xd9\x26\xa8\x04",
 }
