@@ -67,6 +67,12 @@ func checkAsset(id string) error {
 		if hasToken {
 			return fmt.Errorf("asset id %q: an ERC-20 token has no token id; remove %q", id, "/"+token)
 		}
+	case "erc721", "erc1155":
+		if hasToken && checkDecimal(token) != nil {
+			return fmt.Errorf("asset id %q: the number of a piece is decimal, as in %q, and this one never occurs", id, "/771769")
+		}
+	default:
+		return fmt.Errorf("asset id %q: no standard of an EVM chain's tokens is named %q%s", id, namespace, didYouMean(namespace, []string{"slip44", "erc20", "erc721", "erc1155"}))
 	}
 	return checkEVMAddress(contract)
 }

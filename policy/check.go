@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"cel.dev/cel-go/common/ast"
@@ -96,6 +97,9 @@ func (c *conditions) checkCall(a *ast.AST, e ast.NavigableExpr) []defect {
 		if args[1].Kind() == ast.ListKind {
 			return c.checkLiterals(a, args[0], args[1].AsList().Elements()...)
 		}
+		if name := args[1]; name.Kind() == ast.IdentKind && strings.HasPrefix(name.AsIdent(), "addresses.") {
+			return c.checkBook(a, args[0], name)
+		}
 	case operators.Index:
 		if !isAttributes(a, args[0]) {
 			return nil
@@ -149,36 +153,53 @@ func comparable(id int64, operator string, operands ...*types.Type) []defect {
 
 // checkLiterals checks the literals that a subject is compared with.
 func (c *conditions) checkLiterals(a *ast.AST, subject ast.Expr, others ...ast.Expr) []defect {
-	var name string
-	switch subject.Kind() {
-	case ast.IdentKind:
-		name = subject.AsIdent()
-	case ast.SelectKind:
-		sel := subject.AsSelect()
-		name = a.GetType(sel.Operand().ID()).TypeName() + "." + sel.FieldName()
-		if isAttributes(a, sel.Operand()) {
-			name = "attributes." + sel.FieldName()
-		}
-	case ast.CallKind:
-		call := subject.AsCall()
-		if call.FunctionName() == operators.Index && isAttributes(a, call.Args()[0]) {
-			attribute, _ := literalText(call.Args()[1])
-			name = "attributes." + attribute
-		}
-	}
-	wrong, ok := c.literal[name]
+	wrong, ok := c.literal[subjectName(a, subject)]
 	if !ok {
 		return nil
 	}
 	var out []defect
 	for _, other := range others {
-		if text, ok := literalText(other); ok {
+		text, ok := literalText(other)
+		if !ok && other.Kind() == ast.IdentKind {
+			text, ok = c.constants[other.AsIdent()]
+		}
+		if ok {
 			if err := wrong(text); err != nil {
 				out = append(out, defect{other.ID(), err.Error()})
 			}
 		}
 	}
 	return out
+}
+
+// subjectName is what the checks of literals call an expression; empty for most.
+func subjectName(a *ast.AST, subject ast.Expr) string {
+	switch subject.Kind() {
+	case ast.IdentKind:
+		return subject.AsIdent()
+	case ast.SelectKind:
+		sel := subject.AsSelect()
+		if isAttributes(a, sel.Operand()) {
+			return "attributes." + sel.FieldName()
+		}
+		return a.GetType(sel.Operand().ID()).TypeName() + "." + sel.FieldName()
+	case ast.CallKind:
+		call := subject.AsCall()
+		if call.FunctionName() == operators.Index && isAttributes(a, call.Args()[0]) {
+			attribute, _ := literalText(call.Args()[1])
+			return "attributes." + attribute
+		}
+	}
+	return ""
+}
+
+// checkBook: what is looked up in an address book is an account.
+func (c *conditions) checkBook(a *ast.AST, subject, book ast.Expr) []defect {
+	const account = "eip155:1:0x0000000000000000000000000000000000000000"
+	if wrong, ok := c.literal[subjectName(a, subject)]; ok && wrong(account) != nil {
+		return []defect{{subject.ID(), fmt.Sprintf("this is no account, and %s has accounts only", book.AsIdent())}}
+	}
+	return nil
 }
 
 // isAttributes recognises the attributes of an effect.

@@ -53,9 +53,10 @@ var removed = []string{"dyn", "type"}
 
 // conditions compiles the conditions of one policy.
 type conditions struct {
-	cel     *cel.Env
-	names   []string // every variable and constant
-	literal literalChecks
+	cel       *cel.Env
+	names     []string // every variable and constant
+	literal   literalChecks
+	constants map[string]string // the values of assets.NAME and contracts.NAME
 }
 
 func newConditions(e Env, as assets, bs books, cs map[string]contract) (*conditions, error) {
@@ -75,17 +76,19 @@ func newConditions(e Env, as assets, bs books, cs map[string]contract) (*conditi
 		cel.ExtendedValidations(),
 		cel.DefaultUTCTimeZone(true),
 	}
-	c := &conditions{literal: newLiteralChecks(e, as)}
+	c := &conditions{literal: newLiteralChecks(e, as), constants: map[string]string{}}
 	for _, name := range sortedKeys(variables) {
 		c.names = append(c.names, name)
 		opts = append(opts, cel.Variable(name, variables[name]))
 	}
 	for _, name := range sortedKeys(as) {
 		c.names = append(c.names, "assets."+name)
+		c.constants["assets."+name] = as[name].ID
 		opts = append(opts, cel.Constant("assets."+name, types.StringType, types.String(as[name].ID)))
 	}
 	for _, name := range sortedKeys(cs) {
 		c.names = append(c.names, "contracts."+name)
+		c.constants["contracts."+name] = cs[name].account
 		opts = append(opts, cel.Constant("contracts."+name, types.StringType, types.String(cs[name].account)))
 	}
 	for _, name := range sortedKeys(bs) {

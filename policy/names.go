@@ -115,7 +115,7 @@ func warningCodes() []string {
 func acts() []string {
 	return []string{
 		// control
-		"setup", "add_owner", "remove_owner", "swap_owner", "change_threshold", "enable_module", "disable_module",
+		"setup", "add_owner", "remove_owner", "change_threshold", "enable_module", "disable_module",
 		"set_guard", "set_module_guard", "set_fallback_handler",
 		// exchange
 		"wrap", "unwrap",

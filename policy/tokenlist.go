@@ -106,7 +106,7 @@ func (l *loader) contradiction(t listedToken, own map[string]signer.Asset) strin
 // listFields are the members that a token list may have (tokenlist.schema.json). Only
 // the tokens are used.
 func listFields() []string {
-	return []string{"name", "timestamp", "version", "tokens", "keywords", "tags", "logoURI"}
+	return []string{"name", "timestamp", "version", "tokens", "tokenMap", "keywords", "tags", "logoURI"}
 }
 
 // parseTokenList reads the tokens, by their asset ids. It reads them one at a time, so
@@ -180,6 +180,9 @@ func parseTokens(dec *json.Decoder) (map[string]listedToken, error) {
 		if err != nil {
 			return nil, fmt.Errorf("tokens[%d]: %w", n, err)
 		}
+		if t.id == "" {
+			continue // of another family of chains
+		}
 		if _, twice := tokens[t.id]; twice {
 			return nil, fmt.Errorf("tokens[%d]: %s is in the list twice", n, t.id)
 		}
@@ -200,6 +203,11 @@ type jsonToken struct {
 	Extensions any     `json:"extensions"`
 }
 
+// otherAddress is the address of a token on chains of another family (Solana), which lists
+// have among the rest. Nothing here reads payloads for them.
+var otherAddress = regexp.MustCompile(`^[1-9A-HJ-NP-Za-km-z]{32,44}$`)
+
+// parseToken reads an entry. One of another family of chains has no id.
 func parseToken(raw []byte) (listedToken, error) {
 	var e jsonToken
 	if err := strictjson.Unmarshal(raw, &e); err != nil {
@@ -212,6 +220,8 @@ func parseToken(raw []byte) (listedToken, error) {
 		return listedToken{}, fmt.Errorf("chainId %d: want a number from 1", *e.ChainID)
 	case *e.Decimals < 0 || *e.Decimals > maxDecimals:
 		return listedToken{}, fmt.Errorf("decimals %d: want a number from 0 to %d", *e.Decimals, maxDecimals)
+	case otherAddress.MatchString(*e.Address):
+		return listedToken{}, nil
 	case !evmAddress.MatchString(*e.Address):
 		return listedToken{}, fmt.Errorf("address %q: want 0x and 40 hexadecimal digits", clip(*e.Address))
 	}

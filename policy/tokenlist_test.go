@@ -87,6 +87,18 @@ func TestSymbolsThatDoNotIdentifyAreShownWithTheAddress(t *testing.T) {
 	}
 }
 
+// Lists of today have tokens of Solana among the rest, as Uniswap's own does,
+// and may have the tokens a second time, as a map.
+func TestTokenListsOfTodayAreRead(t *testing.T) {
+	const a, solana = "0x6B175474E89094C44Da98b954EedeAC495271d0F", "So11111111111111111111111111111111111111112"
+	src := listJSON(tokenJSON(501000101, solana, `"SOL"`, 9, ""), tokenJSON(1, a, `"DAI"`, 18, ""))
+	src = strings.Replace(src, `{"name"`, `{"tokenMap":{"501000101_`+solana+`":`+tokenJSON(501000101, solana, `"SOL"`, 9, "")+`},"name"`, 1)
+	got, err := ReadTokenList("l.json", []byte(src))
+	if err != nil || len(got) != 1 || got["eip155:1/erc20:"+a].Name != "DAI" {
+		t.Errorf("ReadTokenList = %v, %v; want DAI alone", got, err)
+	}
+}
+
 func TestTokenListsAreRefused(t *testing.T) {
 	const a = "0x6B175474E89094C44Da98b954EedeAC495271d0F"
 	good := tokenJSON(1, a, `"DAI"`, 18, "")

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/big"
 	"reflect"
-	"strings"
 
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
@@ -76,14 +75,14 @@ func bounded(q signer.Quantity) bool {
 }
 
 // revokes says whether an effect takes a permission away and gives none: an allowance or
-// the power over a collection of exactly zero, a delegation to the zero address (EIP-7702,
-// "Behavior": that clears the account's code).
+// the power over a collection of exactly zero, a delegation that moves nothing, which is
+// that to the zero address (EIP-7702, "Behavior": it clears the account's code).
 func revokes(e *signer.Effect) bool {
 	switch e.Class {
 	case signer.ClassAllowance, signer.ClassOperator:
 		return e.Quantity.Kind == signer.QuantityExact && e.Quantity.N != nil && e.Quantity.N.Sign() == 0
 	case signer.ClassDelegation:
-		return strings.HasSuffix(e.Counterparty, ":0x0000000000000000000000000000000000000000")
+		return e.Quantity.Kind == signer.QuantityNone
 	default:
 		return false
 	}

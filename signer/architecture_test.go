@@ -69,7 +69,7 @@ var mayImport = map[string][]string{
 		"golang.org/x/sys/unix", "golang.org/x/term",
 	},
 	"cmd/sealward-sim": {
-		"cmd/config", "signer", "signer/intent/evm", "backends", "backends/sim", "backends/pkcs11", "ipc/api", "ipc/api/sealward/v1", "golang.org/x/sys/unix",
+		"cmd/config", "signer", "signer/intent/evm", "signer/intent/evm/abi", "signer/intent/evm/erc7730", "backends", "backends/sim", "backends/pkcs11", "ipc/api", "ipc/api/sealward/v1", "golang.org/x/sys/unix",
 		"github.com/ethereum/go-ethereum",
 	},
 }

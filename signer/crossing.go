@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"maps"
 	"slices"
 )
@@ -24,10 +25,11 @@ func Crossing(kind Kind, payload []byte, decoders map[Kind]Decoder) error {
 }
 
 // forms are the ways in which a payload carries bytes, each of them once: as they are;
-// without the white space and quotes around them; and as what they spell as
-// hexadecimal or base64 text, which may be wrapped into lines. A text of other sorts
-// may have bytes in it as long hexadecimal numbers. All forms together are a few times
-// as long as the payload, however it is made.
+// without the white space, quotes and byte order mark around them; as the content of a
+// JSON string; and as what they spell as hexadecimal or base64 text, which may be
+// wrapped into lines. A text of other sorts may have bytes in it as long hexadecimal
+// numbers. All forms together are a few times as long as the payload, however it is
+// made.
 func forms(payload []byte) [][]byte {
 	out := [][]byte{payload}
 	seen := map[string]bool{string(payload): true}
@@ -37,8 +39,13 @@ func forms(payload []byte) [][]byte {
 			out = append(out, form)
 		}
 	}
-	trimmed := bytes.Trim(payload, " \t\r\n\"'`")
+	unmarked := bytes.TrimPrefix(payload, []byte("\ufeff"))
+	trimmed := bytes.Trim(unmarked, " \t\r\n\"'`")
 	add(trimmed)
+	var quoted string // as eth_signTypedData_v4 has typed data
+	if json.Unmarshal(unmarked, &quoted) == nil {
+		add([]byte(quoted))
+	}
 	text := bytes.Join(bytes.Fields(trimmed), nil)
 	if b, ok := fromHex(text); ok {
 		add(b)
@@ -63,10 +70,10 @@ func fromHex(text []byte) ([]byte, bool) {
 	return b, err == nil
 }
 
-// longRun is the fewest digits that are taken for bytes within a text: 50 bytes, which
-// is less than a transfer of a coin or any signed thing has, and more than an address,
-// a hash or two numbers.
-const longRun = 100
+// longRun is the fewest digits that are taken for bytes within a text: 25 bytes, which an
+// authorisation has at the least (EIP-7702: type, list, chain, address, nonce), and less
+// than any transaction has. An address has 20.
+const longRun = 50
 
 // longRuns are the bytes that the runs of hexadecimal digits in a text stand for. A
 // digit too many may stand on either side.

@@ -82,6 +82,7 @@ func TestCrossingIsBounded(t *testing.T) {
 	for name, payload := range map[string]string{
 		"one number":             strings.Repeat("ab", signer.MaxPayload/2),
 		"many numbers":           strings.Repeat(run, signer.MaxPayload/len(run)),
+		"many short numbers":     strings.Repeat(strings.Repeat("a", 51)+" ", signer.MaxPayload/52),
 		"one number, many times": strings.Repeat(strings.Repeat("ab", 50)+"\n", signer.MaxPayload/101),
 		"white space":            strings.Repeat(" ", signer.MaxPayload-1) + "x",
 		"base64":                 strings.Repeat("Zm9v", signer.MaxPayload/4),

@@ -39,6 +39,8 @@ type report struct {
 	Devices  map[string][]deviceRound `json:"devices"`
 	Latency  []latency                `json:"worker_latency"`
 	Recovery []recovery               `json:"recovery"`
+	// Decoding is of payloads alone, without daemon or device.
+	Decoding []decoding `json:"decoding"`
 }
 
 type machine struct {
@@ -118,9 +120,13 @@ type benchmark struct {
 	report   report
 }
 
-// run measures the worker alone, then a host that has one token and nothing else,
+// run measures what needs no daemon, the decoders and the worker alone, then a host that has one token and nothing else,
 // then one with every kind of device.
 func (b *benchmark) run(ctx context.Context) (err error) {
+	progress("reading payloads")
+	if b.report.Decoding, err = measureDecoding(b.dir, benchRounds, decodeTime); err != nil {
+		return fmt.Errorf("measure the reading of payloads: %w", err)
+	}
 	progress("what a worker adds")
 	if b.report.Latency, err = measureWorker(ctx, b.dir, benchRounds); err != nil {
 		return fmt.Errorf("measure what a worker adds: %w", err)

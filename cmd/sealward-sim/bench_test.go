@@ -78,6 +78,31 @@ func TestPaymentsAreUnderstood(t *testing.T) {
 	}
 }
 
+// TestTheBenchmarkReadsWhatItSays keeps it from measuring refusals, and half readings.
+func TestTheBenchmarkReadsWhatItSays(t *testing.T) {
+	got, err := measureDecoding(t.TempDir(), 2, time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := report{Decoding: got}
+	for i, d := range got {
+		if len(d.Times) != 2 || d.Times[0] <= 0 || r.ofPayment(i) <= 0 {
+			t.Errorf("%s took %v, %.1f of a payment; want two times", d.Payload, d.Times, r.ofPayment(i))
+		}
+	}
+	if aims := r.decodingAims(); len(got) != 5 || len(aims) != 2 {
+		t.Errorf("%d payloads and %d aims; want 5 and 2", len(got), len(aims))
+	}
+	batch, err := callOf(benchSafe, batchOf(100))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := evm.Transaction{}.Preview(batch, "", benchBook())
+	if err != nil || len(in.Effects) != 100 || in.Class() != signer.ClassTransfer {
+		t.Errorf("the batch has %d effects of class %s, %v; want 100 transfers", len(in.Effects), in.Class(), err)
+	}
+}
+
 func TestTheKernelTellsOfAProcess(t *testing.T) {
 	for begun := time.Now(); time.Since(begun) < 50*time.Millisecond; { // use the processor for some ticks
 	}

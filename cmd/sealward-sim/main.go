@@ -22,7 +22,7 @@ const usage = `sealward-sim tries Sealward without signing hardware.
     sealward-sim down --dir DIR        end them; what they keep stays in the folder
     sealward-sim demo [--bin DIR]      show the main job in a folder of its own, and remove it
     sealward-sim bench [--bin DIR] [--out FILE]
-                                       measure the whole path against the raw token
+                                       measure the whole path against the raw token, and decoding
 
 --bin is where sealwardd, sealward and sealward-worker are; bin by default.
 `

@@ -114,6 +114,8 @@ func (r *report) print(out io.Writer) {
 	r.printDevices(out)
 	fmt.Fprintln(out)
 	r.printRecovery(out)
+	fmt.Fprintln(out)
+	r.printDecoding(out)
 	const mib = 1024
 	files := over(r.Rounds[string(signer.AlgorithmP256)], func(r round) float64 { return float64(r.Daemon.Files) / mib })
 	fmt.Fprintf(out, "\nresident memory of the daemon: %.1f MiB after the first signature, %.1f at the peak of it all; %.1f of that is code.\n", float64(r.Memory.Idle)/mib, float64(r.Memory.Peak)/mib, files)

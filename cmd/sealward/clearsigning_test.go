@@ -99,6 +99,7 @@ func TestTheGalleryShowsTheWorst(t *testing.T) {
 		"creation.json":          {signer.ClassCreate, false, ""},
 		"look-alike.json":        {signer.ClassTransfer, true, evm.WarnResembles},
 		"stake.json":             {signer.ClassUnknownCall, false, evm.WarnUnknownCall},
+		"hash.txt":               {signer.ClassOpaque, false, evm.WarnLooksLikeHash},
 		"message.txt":            {}, // refused
 	}
 	commands := galleryCommand.FindAllStringSubmatch(page, -1)
@@ -124,6 +125,7 @@ func TestTheGalleryShowsTheWorst(t *testing.T) {
 			Class    signer.Class
 			Complete bool
 			Warnings []signer.Warning
+			Digests  []struct{ Name string }
 		}
 		if err := json.Unmarshal([]byte(printed), &document); err != nil {
 			t.Errorf("%s: %v\n%s", file, err, printed)
@@ -132,6 +134,11 @@ func TestTheGalleryShowsTheWorst(t *testing.T) {
 		for _, warning := range document.Warnings {
 			if warning.Severity == signer.SeverityDanger {
 				danger = append(danger, warning.Code)
+			}
+		}
+		for _, d := range document.Digests {
+			if !strings.Contains(page, "`"+d.Name+"`") {
+				t.Errorf("%s has a digest %q, which the page does not explain", file, d.Name)
 			}
 		}
 		if is := (shown{document.Class, document.Complete, strings.Join(danger, " ")}); is != w {
@@ -172,6 +179,10 @@ func TestTheGalleryHasWhatWasSignedAtBybit(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := slices.IndexFunc(in.Digests, func(d signer.Digest) bool { return d.Name == "EIP-712 digest" })
+	digest := in.Digests[at].Value
+	if text := read(t, filepath.Join(galleryDir, "hash.txt")); text != hexText(digest[:]) {
+		t.Errorf("the digest is %x, and hash.txt says %s", digest, text)
+	}
 	raw, err := hex.DecodeString(signatures)
 	if err != nil {
 		t.Fatal(err)
@@ -181,7 +192,7 @@ func TestTheGalleryHasWhatWasSignedAtBybit(t *testing.T) {
 		// personal message (GnosisSafe.sol 1.1.1, checkSignatures).
 		sig := slices.Clone(raw[65*i : 65*i+65])
 		sig[64] -= 31
-		public, err := crypto.SigToPub(accounts.TextHash(in.Digests[at].Value[:]), sig)
+		public, err := crypto.SigToPub(accounts.TextHash(digest[:]), sig)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -80,7 +80,6 @@ var controls = map[string]string{
 	"setup":                "sets up the account",
 	"add_owner":            "ADDS AN OWNER, who can agree to anything from then on",
 	"remove_owner":         "REMOVES AN OWNER",
-	"swap_owner":           "PUTS AN OWNER IN THE PLACE of another",
 	"change_threshold":     "changes how many owners must agree",
 	"enable_module":        "ENABLES A MODULE, which acts as the account without its owners",
 	"disable_module":       "disables a module",

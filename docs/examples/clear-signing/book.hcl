@@ -9,6 +9,10 @@ asset "usdc" {
   id       = "eip155:1/erc20:0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48"
   decimals = 6
 }
+asset "dai" {
+  id       = "eip155:1/erc20:0x6B175474E89094C44Da98b954EedeAC495271d0F"
+  decimals = 18
+}
 asset "apes" {
   id       = "eip155:1/erc721:0xBC4CA0EdA7647A8aB7C2061c2E118A18a936f13D"
   decimals = 0

@@ -222,15 +222,23 @@ func TestMulticallsMean(t *testing.T) {
 		"calls some of which may": {to: multicall3, data: calldata("aggregate3((address,bool,bytes)[])", []any{[]any{usdc, true, pays}}), effects: pay1},
 		"coin that is left behind": {to: multicall3, coin: 2, data: calldata("aggregate3((address,bool,bytes)[])", []any{[]any{usdc, true, pays}}),
 			effects: append(pay1[:1:1], does(signer.ClassTransfer, sender, multicall3, exactly(ether, 2)))},
-		"calls with coin": {to: multicall3, coin: 9, data: calldata("aggregate3Value((address,bool,uint256,bytes)[])", []any{[]any{payee, true, 4, ""}, []any{stranger, false, 5, ""}}),
+		"calls with coin": {to: multicall3, coin: 9, data: calldata("aggregate3Value((address,bool,uint256,bytes)[])", []any{[]any{payee, false, 4, ""}, []any{stranger, false, 5, ""}}),
 			effects: []signer.Effect{
 				does(signer.ClassTransfer, sender, payee, exactly(ether, 4), "call", "1"),
 				does(signer.ClassTransfer, sender, stranger, exactly(ether, 5), "call", "2"),
 			}},
 	})
-	over := calldata("aggregate3Value((address,bool,uint256,bytes)[])", []any{[]any{payee, true, below(pow2(256)), ""}, []any{payee, true, 1, ""}})
+	for name, data := range map[string][]byte{"deposit": calldata("deposit()"), "plain coin": nil} {
+		in := decodeCall(t, multicall3, 9, calldata("aggregate3Value((address,bool,uint256,bytes)[])", []any{[]any{weth, false, 9, data}}))
+		want := does(signer.ClassTransfer, sender, multicall3, exactly(ether, 9), "call", "1")
+		if len(in.Effects) != 1 || !reflect.DeepEqual(text(in.Effects), text([]signer.Effect{want})) {
+			t.Errorf("%s to WETH by Multicall3: %v, want %v", name, text(in.Effects), want)
+		}
+	}
+	refusedCall(t, multicall3, 9, calldata("aggregate3Value((address,bool,uint256,bytes)[])", []any{[]any{usdc, true, 0, pays}, []any{payee, true, 9, ""}}), "call 2 may fail, and its coin would then be anybody's")
+	over := calldata("aggregate3Value((address,bool,uint256,bytes)[])", []any{[]any{payee, false, below(pow2(256)), ""}, []any{payee, false, 1, ""}})
 	refusedCall(t, multicall3, 0, over, "exceed 256 bits")
-	refusedCall(t, multicall3, 8, calldata("aggregate3Value((address,bool,uint256,bytes)[])", []any{[]any{payee, true, 9, ""}}), "the calls send 9 base units of the coin, and the call brings 8")
+	refusedCall(t, multicall3, 8, calldata("aggregate3Value((address,bool,uint256,bytes)[])", []any{[]any{payee, false, 9, ""}}), "the calls send 9 base units of the coin, and the call brings 8")
 	refusedCall(t, multicall3, 0, calldata("aggregate((address,bytes)[])", []any{}), "an empty batch")
 }
 

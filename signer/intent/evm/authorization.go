@@ -271,7 +271,9 @@ func (r *reading) authorization(prefix string, a *authorization, account *common
 // what the code does; and the owner's word is about one chain.
 func (r *reading) handOver(prefix string, a *authorization, delegate string) {
 	c, known := r.book.Contracts[delegate]
-	known = known && (c.Kind == signer.ContractDelegate || c.Kind == signer.ContractAccount)
+	// Not an account of its own: its code may take whoever comes first for the owner of
+	// an account that has nothing set up.
+	known = known && c.Kind == signer.ContractDelegate
 	text, owner := a.delegate.Hex(), "code that was not read"
 	if known {
 		text, owner = text+" ("+c.Name+")", c.Name

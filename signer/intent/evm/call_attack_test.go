@@ -19,6 +19,9 @@ import (
 func TestUnlimitedApprovalIsSaidToBeUnlimited(t *testing.T) {
 	for name, data := range map[string][]byte{
 		"approve":           calldata("approve(address,uint256)", stranger, below(pow2(256))),
+		"one bit less":      calldata("approve(address,uint256)", stranger, below(pow2(255))),
+		"less than 160 bit": calldata("approve(address,uint256)", stranger, below(below(pow2(160)))),
+		"128 bit":           calldata("approve(address,uint256)", stranger, below(pow2(128))),
 		"increaseAllowance": calldata("increaseAllowance(address,uint256)", stranger, below(pow2(256))),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -30,6 +33,35 @@ func TestUnlimitedApprovalIsSaidToBeUnlimited(t *testing.T) {
 				t.Errorf("allowance = %q", got)
 			}
 		})
+	}
+}
+
+// To add nothing leaves a spender what it has, and so does to permit nothing once. Permit2
+// takes the number of an item for an amount.
+func TestZeroThatRevokesNothingIsNotSaidToRevoke(t *testing.T) {
+	refusedCall(t, usdc, 0, calldata("increaseAllowance(address,uint256)", stranger, 0), "which changes nothing; to revoke, approve 0")
+	approve := "approve(address,address,uint160,uint48)"
+	for name, test := range map[string]struct {
+		data     []byte
+		complete bool
+	}{
+		"of a collection":           {calldata(approve, apes, stranger, 0, 1893456000), false},
+		"of what no list has":       {calldata(approve, unlistedToken, stranger, 0, 1893456000), false},
+		"of a token":                {calldata(approve, usdc, stranger, 0, 1893456000), true},
+		"of a collection, all gone": {calldata("lockdown((address,address)[])", []any{[]any{apes, stranger}}), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if in := decodeCall(t, permit2At, 0, test.data); in.Complete != test.complete {
+				t.Errorf("complete = %v, want %v: effects %v", in.Complete, test.complete, text(in.Effects))
+			}
+		})
+	}
+	for _, token := range []string{usdc, apes} {
+		once := obj{"permitted": obj{"token": token, "amount": 0}, "spender": stranger, "nonce": "5", "deadline": 1893456000}
+		in := decodeTyped(t, typedJSON(t, transferType, permit2Domain(), once))
+		if q := in.Effects[0].Quantity; q.Kind != signer.QuantityAtMost {
+			t.Errorf("a transfer of 0 of %s has quantity %v, want at most 0", token, quantities([]signer.Quantity{q}))
+		}
 	}
 }
 
@@ -91,6 +123,16 @@ func TestTokenThatIsNotListedHasNeitherNameNorDecimals(t *testing.T) {
 	}
 	if !slices.Contains(warnings(in), evm.WarnUnknownToken) {
 		t.Errorf("warnings = %v, want %s", warnings(in), evm.WarnUnknownToken)
+	}
+}
+
+// Most allowances are for Permit2, whose address is easy to take for another one.
+func TestSpenderThatResemblesPermit2IsWarnedOf(t *testing.T) {
+	for spender, want := range map[string]bool{permit2At: false, "0x0000111111111111111111111111111111118BA3": true, stranger: false} {
+		in := decodeCall(t, usdc, 0, calldata("approve(address,uint256)", spender, 5))
+		if got := slices.Contains(warnings(in), evm.WarnResembles); got != want {
+			t.Errorf("%s: warned of %v, want %v", spender, got, want)
+		}
 	}
 }
 
@@ -160,6 +202,32 @@ func TestModuleThatIsNotKnownLeavesTheIntentIncomplete(t *testing.T) {
 	in := decodeCall(t, ourSafe, 0, safeExec(ourSafe, 0, calldata("enableModule(address)", stranger), 0))
 	if in.Complete || in.Class() != signer.ClassControl {
 		t.Errorf("class %q, complete %v; want incomplete control", in.Class(), in.Complete)
+	}
+}
+
+// A token that answers for a Safe, or a contract that anybody calls things by and that is
+// its module, is in the book for another purpose: with them the Safe is everybody's.
+func TestCodeThatTheBookKnowsForSomethingElseLeavesTheIntentIncomplete(t *testing.T) {
+	b := callBook()
+	for at, kind := range map[string]signer.ContractKind{weth: signer.ContractWETH, multicall3: signer.ContractMulticall} {
+		b.Contracts[account(at)] = signer.Contract{Name: "known", Kind: kind}
+	}
+	for name, test := range map[string]struct {
+		data  []byte
+		class signer.Class
+	}{
+		"a token as handler":       {calldata("setFallbackHandler(address)", weth), signer.ClassControl},
+		"a multicall as module":    {calldata("enableModule(address)", multicall3), signer.ClassControl},
+		"an account as guard":      {calldata("setGuard(address)", ourAccount), signer.ClassControl},
+		"a module as the own code": {calldata("changeMasterCopy(address)", module), signer.ClassDelegation},
+	} {
+		t.Run(name, func(t *testing.T) {
+			payload := raw(t, toContract(ourSafe, 0, safeExec(ourSafe, 0, test.data, 0)))
+			in, err := evm.Transaction{}.Decode(payload, keyFor(t, "eip155:1"), b)
+			if err != nil || in.Complete || in.Class() != test.class || !slices.Contains(warnings(in), evm.WarnUnknownContract) {
+				t.Errorf("class %q, complete %v, warnings %v, %v; want incomplete %s", in.Class(), in.Complete, warnings(in), err, test.class)
+			}
+		})
 	}
 }
 

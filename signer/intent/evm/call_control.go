@@ -1,6 +1,8 @@
 package evm
 
 import (
+	"slices"
+
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/holiman/uint256"
 
@@ -44,7 +46,6 @@ var controls = map[string]string{
 	"setup":                "sets up the Safe",
 	"add_owner":            "adds an owner",
 	"remove_owner":         "removes an owner",
-	"swap_owner":           "replaces an owner",
 	"change_threshold":     "changes how many owners must agree",
 	"enable_module":        "lets a contract act as the Safe, without its owners (module)",
 	"disable_module":       "takes a module's power over the Safe",
@@ -76,15 +77,18 @@ func (r *reading) control(f frame, act, counterparty string, more map[string]str
 
 func threshold(n *uint256.Int) map[string]string { return map[string]string{"threshold": n.Dec()} }
 
+// owner is a change of the owners that sets the threshold along: a rule about either sees
+// it.
 func (r *reading) owner(f frame, act string, owner common.Address, n *uint256.Int) {
 	r.control(f, act, r.account(owner), threshold(n))
+	r.control(f, "change_threshold", "", threshold(n))
 }
 
 // readSwapOwner is a removal and an addition: a rule about either sees it.
 func readSwapOwner(r *reading, f frame, args []abi.Value) error {
 	r.field(f.named("previous in the list"), r.hex(args[0].Address()))
 	r.control(f, "remove_owner", r.account(args[1].Address()), nil)
-	r.control(f, "swap_owner", r.account(args[2].Address()), nil)
+	r.control(f, "add_owner", r.account(args[2].Address()), nil)
 	return nil
 }
 
@@ -105,16 +109,19 @@ func (r *reading) controlCode(f frame, act string, code common.Address) {
 		return
 	}
 	r.control(f, act, r.account(code), nil)
-	r.mustKnow(f, code)
+	r.mustKnow(f, code, signer.ContractModule)
 }
 
-// mustKnow makes the intent incomplete for code that the book does not have.
-func (r *reading) mustKnow(f frame, code common.Address) {
-	if _, ok := r.book.Contracts[r.account(code)]; ok {
+// mustKnow makes the intent incomplete for code that the book does not have as one of the
+// kinds. Any other contract of the book will not do: a token that is the handler of a Safe
+// takes everybody's calls for those of the Safe, and a Multicall that is its module makes
+// everybody's.
+func (r *reading) mustKnow(f frame, code common.Address, kinds ...signer.ContractKind) {
+	if slices.Contains(kinds, r.book.Contracts[r.account(code)].Kind) {
 		return
 	}
 	r.in.Complete = false
-	r.warn(WarnUnknownContract, signer.SeverityDanger, f.named("the code of "+r.hex(code)+" was not read, and your book does not know it"))
+	r.warn(WarnUnknownContract, signer.SeverityDanger, f.named("the code of "+r.hex(code)+" was not read, and your book does not have it as a contract of kind "+string(kinds[0])))
 }
 
 // readReplaceCode: from then on the account is what the new code makes of it. Bybit lost
@@ -133,7 +140,7 @@ func (r *reading) delegation(f frame, code common.Address) {
 		Quantity: signer.Quantity{Kind: signer.QuantityUnknown}, Attributes: attributes,
 	})
 	r.warn(WarnDelegation, signer.SeverityDanger, f.named("hands "+r.hex(f.to)+" over to the code of "+r.hex(code)))
-	r.mustKnow(f, code)
+	r.mustKnow(f, code, signer.ContractDelegate)
 }
 
 // readSetup makes a Safe of a new proxy (Safe.sol, setup): its owners, code that runs as
@@ -145,7 +152,7 @@ func readSetup(r *reading, f frame, args []abi.Value) error {
 	}
 	r.control(f, "setup", "", threshold(n))
 	for _, o := range owners {
-		r.owner(f, "add_owner", o.Address(), n)
+		r.control(f, "add_owner", r.account(o.Address()), threshold(n))
 	}
 	// Modules are set up by a delegatecall (ModuleManager.sol, setupModules).
 	if to := args[2].Address(); to != (common.Address{}) {

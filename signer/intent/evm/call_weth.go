@@ -14,12 +14,14 @@ var wethMethods = newFamily(
 	reads("withdraw(uint256 amount)", readUnwrap),
 )
 
-// readWrap gives coin for as much of the token.
+// readWrap gives coin for as much of the token. Where the caller only hands on what it was
+// given, the token is the caller's, and for whoever calls that next: given away.
 func readWrap(r *reading, f frame, _ []abi.Value) error {
 	token := r.listed(f, f.to)
 	r.field(f.named("wraps"), amount(&f.value, r.coin))
-	if f.payer != nil { // the token is for the caller, not for who paid
+	if f.payer != nil {
 		r.coinTransfer(f, *f.from)
+		return nil
 	}
 	r.exchange(f, "wrap", native(r.chain), token.ID, &f.value)
 	return nil

@@ -3,6 +3,7 @@ package evm_test
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"maps"
 	"math/rand/v2"
 	"strings"
@@ -84,7 +85,15 @@ func TestMessageThatIsSomethingElseIsRefused(t *testing.T) {
 			}
 			t.Run(name+form, func(t *testing.T) { crosses(t, []byte(b), test.kind) })
 		}
-		if len(test.payload) >= 50 {
+		if test.payload[0] == '{' {
+			quoted, err := json.Marshal(string(test.payload))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Run(name+" in a string of JSON", func(t *testing.T) { crosses(t, quoted, test.kind) })
+			t.Run(name+" behind a byte order mark", func(t *testing.T) { crosses(t, append([]byte("\ufeff"), test.payload...), test.kind) })
+		}
+		if len(test.payload) >= 25 {
 			t.Run(name+" within a text", func(t *testing.T) {
 				crosses(t, []byte("Please sign: "+upper+". Thank you!"), test.kind)
 			})

@@ -72,7 +72,7 @@ const (
 	WarnContractCreation   = "evm_contract_creation"         // warn: code that we cannot read is run and installed
 	WarnGasAboveCap        = "evm_gas_above_cap"             // warn: above the cap of EIP-7825, 2^24
 	WarnLoginMismatch      = "evm_login_mismatch"            // danger: a sign-in for another account than the key's
-	WarnLooksLikeHash      = "evm_message_looks_like_hash"   // warn: it may stand for anything
+	WarnLooksLikeHash      = "evm_message_looks_like_hash"   // danger: it may stand for anything
 	WarnHiddenCharacters   = "evm_message_hidden_characters" // warn: it may not read as it looks
 	WarnMixedScripts       = "evm_message_mixed_scripts"     // warn: letters of several alphabets in one word: it may not read as it looks
 )

@@ -58,3 +58,14 @@ var wrappedCoins = map[string]common.Address{
 	"eip155:11155111": common.HexToAddress("0xfFf9976782d46CC05630D1f6eBAb18b2324d6B14"),
 	"eip155:11155420": common.HexToAddress("0x4200000000000000000000000000000000000006"),
 }
+
+// ends are what a shortened address shows.
+func ends(a common.Address) [4]byte { return [4]byte{a[0], a[1], a[18], a[19]} }
+
+var canonicalByEnds = func() map[[4]byte]common.Address {
+	out := map[[4]byte]common.Address{}
+	for a := range canonicalContracts {
+		out[ends(a)] = a
+	}
+	return out
+}()

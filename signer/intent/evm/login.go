@@ -20,6 +20,7 @@ type login struct {
 	chainID        uint64
 	uri            string
 	until          time.Time // zero: never
+	recap          bool      // it hands on powers of the account at services (ERC-5573)
 	parts          []signer.Field
 }
 
@@ -186,6 +187,7 @@ func (p *loginParser) resources() {
 			p.fail("Resources", "%s: want \"- \" and a URI", quote(uri))
 		}
 		p.part("resource "+strconv.Itoa(n), uri, loginURI)
+		p.recap = p.recap || strings.HasPrefix(strings.ToLower(uri), "urn:recap:")
 	}
 }
 
@@ -198,6 +200,14 @@ func (r *reading) login(l *login, from *common.Address, chains []string) {
 		Class: signer.ClassLogin, Actor: account(chain, l.account), Until: l.until,
 		Attributes: map[string]string{"domain": l.domain, "uri": l.uri},
 	})
+	if l.recap {
+		// What the URI of the sign-in may then do, such as have another key sign, is in a
+		// JSON object in base64.
+		r.in.Complete = false
+		r.effect(frame{}, signer.Effect{
+			Class: signer.ClassUnknownMessage, Actor: account(chain, l.account), Quantity: signer.Quantity{Kind: signer.QuantityUnknown},
+		})
+	}
 	if from != nil && *from != l.account {
 		r.warn(WarnLoginMismatch, signer.SeverityDanger,
 			"signs in as "+l.account.Hex()+", but the key's address is "+from.Hex())

@@ -66,6 +66,18 @@ func TestSignInMeans(t *testing.T) {
 	}
 }
 
+// By ERC-5573 a sign-in lets whoever has the key of its URI act for the account. What at
+// is not in words.
+func TestSignInThatHandsOnPowersWasNotRead(t *testing.T) {
+	for _, scheme := range []string{"urn:recap:", "URN:ReCap:"} {
+		text := strings.Replace(signIn, "https://example.com/my-web2-claim.json", scheme+"eyJhdHQiOnt9LCJwcmYiOltdfQ", 1)
+		in, err := evm.Message{}.Decode([]byte(text), keyFor(t, "eip155:1"), book())
+		if err != nil || in.Complete || in.Class() != signer.ClassUnknownMessage || in.Effects[0].Class != signer.ClassLogin {
+			t.Errorf("%s: complete %v, effects %+v, %v; want a login and an unknown message, incomplete", scheme, in.Complete, in.Effects, err)
+		}
+	}
+}
+
 func TestSignInIsComparedWithTheKey(t *testing.T) {
 	for name, test := range map[string]struct {
 		text   string

@@ -86,20 +86,29 @@ func readMessage(payload []byte, digest common.Hash, from *common.Address, chain
 	r := newReading(signer.KindEVMMessage, "", book)
 	r.digest("ERC-191 digest", digest)
 	r.text(payload)
-	if looksLikeLogin(string(payload)) {
+	// No effect has an actor: an account has a chain, a message none.
+	switch {
+	case looksLikeLogin(string(payload)):
 		l, err := parseLogin(string(payload))
 		if err != nil {
 			return signer.Intent{}, err
 		}
 		r.login(l, from, chains)
-	} else {
-		r.effect(frame{}, signer.Effect{Class: signer.ClassMessage}) // no actor: an account has a chain, a message none
+	case len(payload) == 32 || len(hexText(payload)) == 32:
+		// A Safe takes it for an owner's yes to a transaction (Safe.sol, checkNSignatures,
+		// v above 30), and accounts of EntryPoint 0.6 and 0.7 for one to an operation.
+		r.in.Complete = false
+		r.effect(frame{}, signer.Effect{Class: signer.ClassOpaque, Quantity: signer.Quantity{Kind: signer.QuantityUnknown}})
+		r.warn(WarnLooksLikeHash, signer.SeverityDanger,
+			"32 bytes, as a hash has: it may stand for anything, such as an order or the operation of a smart account")
+	case !utf8.Valid(payload) || bytes.IndexByte(payload, 0) >= 0:
+		// No text: most likely what some contract reads, in its own encoding.
+		r.in.Complete = false
+		r.effect(frame{}, signer.Effect{Class: signer.ClassUnknownMessage, Quantity: signer.Quantity{Kind: signer.QuantityUnknown}})
+	default:
+		r.effect(frame{}, signer.Effect{Class: signer.ClassMessage})
 	}
 	r.field("signer", senderText(from))
-	if len(payload) == 32 || len(hexText(payload)) == 32 {
-		r.warn(WarnLooksLikeHash, signer.SeverityWarn,
-			"32 bytes, as a hash has: it may stand for anything, such as an order or the operation of a smart account")
-	}
 	r.textWarnings("the message", string(payload))
 	return r.finish(), nil
 }
@@ -123,7 +132,7 @@ func (r *reading) text(payload []byte) {
 	if text {
 		r.field("text", string(payload))
 	}
-	if !text || strings.ContainsFunc(string(payload), isHidden) {
+	if !text || hides(string(payload)) {
 		r.field("bytes", "0x"+hex.EncodeToString(payload))
 	}
 }

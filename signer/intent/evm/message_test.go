@@ -30,7 +30,6 @@ func TestMessageHashesLikeOtherWallets(t *testing.T) {
 func TestMessageMeans(t *testing.T) {
 	fields := func(f ...signer.Field) []signer.Field { return append(f, signer.Field{Name: "signer", Value: sender}) }
 	f := func(name, value string) signer.Field { return signer.Field{Name: name, Value: value} }
-	hash := strings.Repeat("ab", 32)
 	for name, test := range map[string]struct {
 		text   string
 		fields []signer.Field
@@ -40,7 +39,6 @@ func TestMessageMeans(t *testing.T) {
 		"lines":                    {"a\nb", fields(f("length", "3 bytes"), f("text", "a\nb")), nil},
 		"letters of the world":     {"Ää 日本 😀", fields(f("length", "16 bytes"), f("text", "Ää 日本 😀")), nil},
 		"hexadecimal is text":      {"0x6869", fields(f("length", "6 bytes"), f("text", "0x6869")), nil},
-		"not UTF-8":                {"a\xff", fields(f("length", "2 bytes"), f("bytes", "0x61ff")), nil},
 		"override of direction":    {"a\u202eb", fields(f("length", "5 bytes"), f("text", "a\u202eb"), f("bytes", "0x61e280ae62")), []string{evm.WarnHiddenCharacters}},
 		"zero-width space":         {"a\u200b", fields(f("length", "4 bytes"), f("text", "a\u200b"), f("bytes", "0x61e2808b")), []string{evm.WarnHiddenCharacters}},
 		"filler that is no mark":   {"a\u3164", fields(f("length", "4 bytes"), f("text", "a\u3164"), f("bytes", "0x61e385a4")), []string{evm.WarnHiddenCharacters}},
@@ -54,10 +52,6 @@ func TestMessageMeans(t *testing.T) {
 		"an emoji with its selector":  {"\u2764\ufe0f", fields(f("length", "6 bytes"), f("text", "\u2764\ufe0f")), nil},
 		"a selector that hides bytes": {"a\U000e0101", fields(f("length", "5 bytes"), f("text", "a\U000e0101"), f("bytes", "0x61f3a08481")), []string{evm.WarnHiddenCharacters}},
 		"carriage return":             {"a\rb", fields(f("length", "3 bytes"), f("text", "a\rb"), f("bytes", "0x610d62")), []string{evm.WarnHiddenCharacters}},
-		"a hash":                      {strings.Repeat("\xab", 32), fields(f("length", "32 bytes"), f("bytes", "0x"+hash)), []string{evm.WarnLooksLikeHash}},
-		"a hash as text":              {"0x" + hash, fields(f("length", "66 bytes"), f("text", "0x"+hash)), []string{evm.WarnLooksLikeHash}},
-		"a hash without 0x":           {hash + "\n", fields(f("length", "65 bytes"), f("text", hash+"\n")), []string{evm.WarnLooksLikeHash}},
-		"a word of 32 letters":        {strings.Repeat("a", 31) + "z", fields(f("length", "32 bytes"), f("text", strings.Repeat("a", 31)+"z")), []string{evm.WarnLooksLikeHash}},
 		"text that begins like RLP":   {"xĀabc", fields(f("length", "6 bytes"), f("text", "xĀabc")), nil},
 		"an object":                   {`{"nonce":"0x1"}`, fields(f("length", "15 bytes"), f("text", `{"nonce":"0x1"}`)), nil},
 	} {
@@ -78,6 +72,52 @@ func TestMessageMeans(t *testing.T) {
 			}
 			if want := accounts.TextHash([]byte(test.text)); !bytes.Equal(in.Messages[0].Bytes, want) || in.Digests[0].Value != [32]byte(want) {
 				t.Errorf("message %x, digest %x; want %x", in.Messages[0].Bytes, in.Digests[0].Value, want)
+			}
+		})
+	}
+}
+
+// A Safe takes the signature of the hash of its transaction for an owner's yes, and
+// accounts of EntryPoint 0.6 and 0.7 that of an operation's hash.
+func TestMessageThatIsAHashCouldStandForAnything(t *testing.T) {
+	hash := strings.Repeat("ab", 32)
+	for name, text := range map[string]string{
+		"a hash":               strings.Repeat("\xab", 32),
+		"a hash as text":       "0x" + hash,
+		"a hash without 0x":    hash + "\n",
+		"a word of 32 letters": strings.Repeat("a", 31) + "z",
+	} {
+		t.Run(name, func(t *testing.T) {
+			in, err := evm.Message{}.Decode([]byte(text), keyFor(t), signer.Book{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			unknown := signer.Quantity{Kind: signer.QuantityUnknown}
+			if want := []signer.Effect{{Class: signer.ClassOpaque, Quantity: unknown}}; in.Complete || !reflect.DeepEqual(in.Effects, want) || !slices.Contains(in.Outflow, unknown) {
+				t.Errorf("complete %v, effects %+v, outflow %v; want incomplete, and a hash of unknown content", in.Complete, in.Effects, in.Outflow)
+			}
+			if got := warnings(in); !slices.Equal(got, []string{evm.WarnLooksLikeHash}) {
+				t.Errorf("warnings = %v, want %s", got, evm.WarnLooksLikeHash)
+			}
+		})
+	}
+}
+
+// What is no text cannot be read. Arguments of a contract may be UTF-8 by choice of the
+// numbers in them.
+func TestMessageThatIsNoTextIsNotUnderstood(t *testing.T) {
+	for name, text := range map[string]string{
+		"not UTF-8":               "a\xff",
+		"two words of the EVM":    strings.Repeat("\x00", 31) + "a" + strings.Repeat("\x00", 31) + "b",
+		"text with a zero inside": "pay\x00Bob",
+	} {
+		t.Run(name, func(t *testing.T) {
+			in, err := evm.Message{}.Decode([]byte(text), keyFor(t), signer.Book{})
+			if err != nil || in.Complete || in.Class() != signer.ClassUnknownMessage {
+				t.Errorf("complete %v, class %q, %v; want incomplete, an unknown message", in.Complete, in.Class(), err)
+			}
+			if got, want := field(in, "bytes"), "0x"+hex.EncodeToString([]byte(text)); got != want {
+				t.Errorf("bytes = %q, want %q", got, want)
 			}
 		})
 	}

@@ -34,10 +34,14 @@ func aggregate(calls int) func(*reading, frame, []abi.Value) error {
 	}
 }
 
-// readAggregateValue: Multicall3 hands on what it was given, to the last unit.
+// readAggregateValue: Multicall3 hands on what it was given, to the last unit. What a call
+// that may fail brings would stay there if it does, for whoever calls next to take.
 func readAggregateValue(r *reading, f frame, args []abi.Value) error {
 	sum := new(uint256.Int)
-	for _, c := range args[0].Elems {
+	for i, c := range args[0].Elems {
+		if c.Elems[1].Bool() && !c.Elems[2].Uint().IsZero() {
+			return f.invalid("call %d may fail, and its coin would then be anybody's: do not allow its failure", i+1)
+		}
 		if _, over := sum.AddOverflow(sum, c.Elems[2].Uint()); over {
 			return f.invalid("the values of the calls exceed 256 bits")
 		}

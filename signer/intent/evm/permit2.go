@@ -28,6 +28,7 @@ var permit2Methods = newFamily(
 
 func readPermit2Approve(r *reading, f frame, args []abi.Value) error {
 	r.permit2Allowance(f, args[0].Address(), args[1].Address(), args[2].Uint(), args[3].Uint(), signer.Effect{Attributes: r.of(f)})
+	r.mustBeFungible(f, args[0].Address(), "")
 	return nil
 }
 
@@ -64,6 +65,7 @@ func readPermit2Permit(r *reading, f frame, args []abi.Value) error {
 		r.field(f.named("nonce"), attributes["nonce"])
 		r.permit2Allowance(f, d.Elems[0].Address(), permit[1].Address(), d.Elems[1].Uint(), d.Elems[2].Uint(),
 			signer.Effect{Actor: r.account(owner), Attributes: attributes})
+		r.mustBeFungible(f, d.Elems[0].Address(), "")
 	}
 	return nil
 }
@@ -82,6 +84,7 @@ func readPermit2Transfer(r *reading, f frame, args []abi.Value) error {
 	token := r.listed(f, args[3].Address())
 	r.field(f.named("from"), r.hex(from))
 	r.tokenTransfer(f, token, args[1].Address(), args[2].Uint(), signer.Effect{Actor: r.account(from), Attributes: r.spent(f)})
+	r.mustBeFungible(f, args[3].Address(), "")
 	return nil
 }
 
@@ -161,6 +164,7 @@ func readSignatureTransfer(r *reading, f frame, args []abi.Value) error {
 		attributes := r.spent(f)
 		attributes["nonce"] = permit[1].Uint().Dec()
 		r.tokenTransfer(f, token, d.Elems[0].Address(), n, signer.Effect{Actor: r.account(owner), Attributes: attributes})
+		r.mustBeFungible(f, permitted[i].Elems[0].Address(), "")
 	}
 	return nil
 }

@@ -30,6 +30,9 @@ func TestPermit2CallsMean(t *testing.T) {
 		e.Until = time.Unix(seconds, 0).UTC()
 		return e
 	}
+	notFungible := func(actor, token string) signer.Effect {
+		return from(signer.ClassUnknownCall, actor, token, signer.Quantity{Kind: signer.QuantityUnknown})
+	}
 	const in2030 = 1893456000
 	checkCalls(t, map[string]callCase{
 		"an allowance with an end": {to: permit2At, data: calldata("approve(address,address,uint160,uint48)", usdc, stranger, 5, in2030),
@@ -40,8 +43,14 @@ func TestPermit2CallsMean(t *testing.T) {
 			effects: []signer.Effect{from(signer.ClassAllowance, sender, stranger, unlimited(usdcID))},
 			warns:   []string{evm.WarnNeverExpires, evm.WarnUnlimitedAllowance}},
 		"a token that no list has": {to: permit2At, data: calldata("approve(address,address,uint160,uint48)", unlistedToken, stranger, 5, in2030),
-			effects: []signer.Effect{until(from(signer.ClassAllowance, sender, stranger, atMost(unlistedTokenID, 5)), in2030)},
-			warns:   []string{evm.WarnUnknownToken}},
+			effects: []signer.Effect{until(from(signer.ClassAllowance, sender, stranger, atMost(unlistedTokenID, 5)), in2030), notFungible(sender, unlistedToken)},
+			warns:   []string{evm.WarnUnknownToken, evm.WarnUnknownContract}, blind: true},
+		"nothing of a collection is its item 0": {to: permit2At, data: calldata("approve(address,address,uint160,uint48)", apes, stranger, 0, in2030),
+			effects: []signer.Effect{until(from(signer.ClassAllowance, sender, stranger, exactly("eip155:1/erc20:"+apes, 0)), in2030), notFungible(sender, apes)},
+			warns:   []string{evm.WarnUnknownToken, evm.WarnUnknownContract}, blind: true},
+		"a transfer from a collection": {to: permit2At, data: calldata("transferFrom(address,address,uint160,address)", stranger, payee, 5, apes),
+			effects: []signer.Effect{from(signer.ClassTransfer, stranger, payee, exactly("eip155:1/erc20:"+apes, 5), "spender", account(sender)), notFungible(sender, apes)},
+			warns:   []string{evm.WarnUnknownToken, evm.WarnUnknownContract}, blind: true},
 		"a permit that another account signed": {to: permit2At, data: calldata(permit2Single, payee, []any{[]any{usdc, 5, in2030, 3}, stranger, in2030 + 9}, sig65),
 			effects: []signer.Effect{until(from(signer.ClassAllowance, payee, stranger, atMost(usdcID, 5), "nonce", "3"), in2030)}},
 		"permits that another account signed": {to: permit2At,

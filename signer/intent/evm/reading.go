@@ -130,7 +130,8 @@ func (r *reading) effect(f frame, e signer.Effect) {
 	r.compare(e.Counterparty)
 }
 
-// compare warns of an account that resembles one of the book. Each is compared once.
+// compare warns of an account that resembles one of the book, or a contract that is the
+// same on every chain. Each is compared once.
 func (r *reading) compare(account string) {
 	if account == "" || r.compared[account] {
 		return
@@ -139,6 +140,12 @@ func (r *reading) compare(account string) {
 	for _, known := range r.book.Resembling(account) {
 		r.warn(WarnResembles, signer.SeverityDanger,
 			addressOnly(account)+" begins and ends like "+addressOnly(known)+" ("+r.label(known)+"), which you know, but is another address")
+	}
+	if a := common.HexToAddress(addressOnly(account)); !r.book.Knows(account) {
+		if known, ok := canonicalByEnds[ends(a)]; ok && known != a {
+			r.warn(WarnResembles, signer.SeverityDanger,
+				a.Hex()+" begins and ends like "+known.Hex()+" ("+canonicalContracts[known].Name+"), but is another address")
+		}
 	}
 }
 

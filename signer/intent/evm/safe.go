@@ -140,9 +140,6 @@ func (r *reading) payment(f frame, token common.Address, n *uint256.Int, receive
 	asset := r.coin
 	if token != (common.Address{}) {
 		asset = r.listed(f, token)
-		if _, ok := r.book.Assets[asset.ID]; !ok {
-			r.in.Complete = false
-		}
 	}
 	to, counterparty := "whoever sends the transaction", ""
 	if receiver != (common.Address{}) {
@@ -155,4 +152,7 @@ func (r *reading) payment(f frame, token common.Address, n *uint256.Int, receive
 		Attributes: map[string]string{"contract": r.account(f.to), "act": "gas_refund"},
 	})
 	r.warn(WarnGasRefund, signer.SeverityWarn, f.named("the Safe pays for gas: at most "+amount(n, asset)+", to "+to))
+	if token != (common.Address{}) {
+		r.mustBeFungible(f, token, r.account(f.to))
+	}
 }

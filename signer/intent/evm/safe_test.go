@@ -118,11 +118,11 @@ func TestSafeControlMeans(t *testing.T) {
 	}
 	checkCalls(t, map[string]callCase{
 		"an owner more": {to: ourSafe, data: self("addOwnerWithThreshold(address,uint256)", stranger, 1), warns: warns,
-			effects: []signer.Effect{control("add_owner", stranger, "threshold", "1")}},
+			effects: []signer.Effect{control("add_owner", stranger, "threshold", "1"), control("change_threshold", "", "threshold", "1")}},
 		"an owner less": {to: ourSafe, data: self("removeOwner(address,address,uint256)", payee, stranger, 2), warns: warns,
-			effects: []signer.Effect{control("remove_owner", stranger, "threshold", "2")}},
+			effects: []signer.Effect{control("remove_owner", stranger, "threshold", "2"), control("change_threshold", "", "threshold", "2")}},
 		"an owner for another": {to: ourSafe, data: self("swapOwner(address,address,address)", payee, sender, stranger), warns: warns,
-			effects: []signer.Effect{control("remove_owner", sender), control("swap_owner", stranger)}},
+			effects: []signer.Effect{control("remove_owner", sender), control("add_owner", stranger)}},
 		"another threshold": {to: ourSafe, data: self("changeThreshold(uint256)", 1), warns: warns,
 			effects: []signer.Effect{control("change_threshold", "", "threshold", "1")}},
 		"a module that is known": {to: ourSafe, data: self("enableModule(address)", module), warns: warns,
@@ -208,7 +208,9 @@ func TestSafeRefundIsCountedAtItsMost(t *testing.T) {
 		"without gas for the call": {to: ourSafe, data: refund(zeroAddress, stranger, 0, 0, 3, pays), warns: []string{evm.WarnGasRefund},
 			effects: with(stranger, atMost(ether, 3*overhead))},
 		"in a token that nobody knows": {to: ourSafe, data: refund(unlistedToken, stranger, 50_000, 10_000, 3, pays), blind: true,
-			warns: []string{evm.WarnUnknownToken, evm.WarnGasRefund}, effects: with(stranger, atMost(unlistedTokenID, 3*(60_000+overhead)))},
+			warns: []string{evm.WarnUnknownToken, evm.WarnGasRefund, evm.WarnUnknownContract},
+			effects: append(with(stranger, atMost(unlistedTokenID, 3*(60_000+overhead))),
+				does(signer.ClassUnknownCall, ourSafe, unlistedToken, signer.Quantity{Kind: signer.QuantityUnknown}, "contract", account(ourSafe)))},
 		"without a price": {to: ourSafe, data: refund(usdc, stranger, 50_000, 10_000, 0, pays), effects: []signer.Effect{pay5}},
 	})
 	for name, data := range map[string][]byte{

@@ -15,7 +15,7 @@ func (r *reading) textWarnings(name, s string) {
 	if !utf8.ValidString(s) {
 		return // shown as bytes
 	}
-	if strings.ContainsFunc(s, isHidden) {
+	if hides(s) {
 		r.warn(WarnHiddenCharacters, signer.SeverityWarn,
 			name+": control, bidirectional or zero-width characters: it may not read as it looks elsewhere")
 	}
@@ -25,16 +25,33 @@ func (r *reading) textWarnings(name, s string) {
 	}
 }
 
-// isHidden reports characters that do not show or that change how others show. The
-// line feed is an ordinary part of messages (ERC-4361), and so are the two variation
-// selectors that choose between the forms of an emoji; the others carry what nobody
-// sees.
+// hides reports whether a text has characters that do not show or that change how others
+// show. The two variation selectors that choose between the forms of an emoji do so
+// behind one; behind letters of ASCII, or one another, they carry what nobody sees.
+func hides(s string) bool {
+	last := ' '
+	for _, r := range s {
+		switch {
+		case r != 0xfe0e && r != 0xfe0f:
+			if isHidden(r) {
+				return true
+			}
+		case last < utf8.RuneSelf && !strings.ContainsRune("0123456789#*", last), last == 0xfe0e, last == 0xfe0f:
+			return true
+		}
+		last = r
+	}
+	return false
+}
+
+// isHidden is [hides] for one character. The line feed is an ordinary part of messages
+// (ERC-4361). The braille pattern without dots shows as a space.
 func isHidden(r rune) bool {
 	if r < utf8.RuneSelf {
 		return r != '\n' && (r < ' ' || r == 0x7f)
 	}
-	return !unicode.IsPrint(r) || unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) ||
-		unicode.Is(unicode.Variation_Selector, r) && r != 0xfe0e && r != 0xfe0f
+	return !unicode.IsPrint(r) || r == 0x2800 || unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) ||
+		unicode.Is(unicode.Variation_Selector, r)
 }
 
 // alike are the alphabets whose letters look like those of one another. UTS 39, 5.1

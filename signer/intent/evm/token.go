@@ -51,6 +51,9 @@ func readERC20Approve(r *reading, f frame, args []abi.Value) error {
 
 // readERC20Increase counts what is added: what was allowed before was counted then.
 func readERC20Increase(r *reading, f frame, args []abi.Value) error {
+	if args[1].Uint().IsZero() {
+		return f.invalid("it adds 0 to what was allowed before, which changes nothing; to revoke, approve 0")
+	}
 	token, attributes := r.called(f), r.of(f)
 	attributes["act"] = "increase"
 	r.field(f.named("change"), "adds to what was allowed before")
@@ -96,6 +99,33 @@ func (r *reading) listed(f frame, contract common.Address) signer.Asset {
 	return token
 }
 
+// fungible reports whether the owner's book, or this package, has a contract as a
+// fungible token and as nothing else.
+func (r *reading) fungible(contract common.Address) bool {
+	at := r.at(contract)
+	_, ok := r.book.Assets[r.asset("erc20", contract)]
+	return !at.twice && (ok || at.contract.Kind == signer.ContractWETH)
+}
+
+// To Permit2 and to a Safe that pays for gas, a token is an address to call. A collection
+// (ERC-721) may have the same method, and takes the amount for the number of an item: whoever
+// is allowed 0 may then take item 0.
+const notFungible = "is not known as a fungible token: of a collection the amount would be the number of an item"
+
+// mustBeFungible adds an effect that may be anything for a token that is not known. The
+// actor is who has it called; empty: the caller.
+func (r *reading) mustBeFungible(f frame, token common.Address, actor string) {
+	if r.fungible(token) {
+		return
+	}
+	r.in.Complete = false
+	r.effect(f, signer.Effect{
+		Class: signer.ClassUnknownCall, Actor: actor, Counterparty: r.account(token),
+		Quantity: signer.Quantity{Kind: signer.QuantityUnknown}, Attributes: r.of(f),
+	})
+	r.warn(WarnUnknownContract, signer.SeverityDanger, f.named(r.hex(token)+" "+notFungible))
+}
+
 // called is the token whose contract is called.
 func (r *reading) called(f frame) signer.Asset {
 	if !f.value.IsZero() {
@@ -137,7 +167,9 @@ func (r *reading) tokenTransfer(f frame, token signer.Asset, to common.Address, 
 }
 
 // allowance adds the permission to take up to n of a token. The effect may say more
-// about it, such as when it ends.
+// about it, such as when it ends. One of zero takes back what was allowed before, unless
+// the effect has a quantity already: of what is allowed once, zero leaves the rest as it
+// is.
 func (r *reading) allowance(f frame, spender common.Address, n *uint256.Int, token signer.Asset, e signer.Effect) {
 	e.Class, e.Counterparty = signer.ClassAllowance, r.account(spender)
 	ends := "until used up or revoked"
@@ -153,7 +185,7 @@ func (r *reading) allowance(f frame, spender common.Address, n *uint256.Int, tok
 		r.field(f.named("allowance"), "unlimited ("+n.Dec()+" base units), "+ends)
 		r.warn(WarnUnlimitedAllowance, signer.SeverityDanger,
 			f.named(r.hex(spender)+" may take all "+token.Name+" of this account, now and later, "+ends))
-	case n.IsZero():
+	case n.IsZero() && e.Quantity.Kind == signer.QuantityNone:
 		e.Quantity = signer.Exact(token.ID, n.ToBig())
 		r.field(f.named("allowance"), "0: revokes what was allowed before")
 	default:
@@ -163,16 +195,10 @@ func (r *reading) allowance(f frame, spender common.Address, n *uint256.Int, tok
 	r.effect(f, e)
 }
 
+// isUnlimited: no token has a supply of 2^127, which is 1.7e20 whole ones of 18 decimals.
 func isUnlimited(n *uint256.Int) bool {
-	allOnes := new(uint256.Int).AddUint64(n, 1) // a power of two
-	switch bits := n.BitLen(); bits {
-	case 256:
-		return true // 2^255 or more
-	case 96, 160:
-		return allOnes.BitLen() == bits+1
-	default:
-		return false
-	}
+	most96 := new(uint256.Int).SubUint64(new(uint256.Int).Lsh(uint256.NewInt(1), 96), 1)
+	return n.BitLen() >= 128 || n.Eq(most96)
 }
 
 func (r *reading) tokenWarnings(f frame, who common.Address, token signer.Asset) {

@@ -27,7 +27,7 @@ func (t *typed) safeMessage(m abi.Value) error {
 	message := m.Elems[0].Bytes
 	switch {
 	case len(message) == 32:
-		t.warn(WarnLooksLikeHash, signer.SeverityWarn, "the Safe signs 32 bytes, as a hash has: it may stand for anything, such as an order or a permit")
+		t.warn(WarnLooksLikeHash, signer.SeverityDanger, "the Safe signs 32 bytes, as a hash has: it may stand for anything, such as an order or a permit")
 	case len(message) > 0 && utf8.Valid(message):
 		t.field("text", string(message))
 		t.textWarnings("text", string(message))

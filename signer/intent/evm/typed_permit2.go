@@ -2,6 +2,9 @@ package evm
 
 import (
 	"fmt"
+	"math/big"
+
+	"github.com/ethereum/go-ethereum/common"
 
 	"github.com/sealward/sealward/signer"
 	"github.com/sealward/sealward/signer/intent/evm/abi"
@@ -19,7 +22,16 @@ func (t *typed) permit2Allowances(m abi.Value) error {
 		e := t.permission(d[3].Uint(), usable)
 		e.Until = usable // unless the expiration says otherwise
 		t.permit2Allowance(t.frame(), d[0].Address(), m.Elems[1].Address(), d[1].Uint(), d[2].Uint(), e)
+		t.permit2Token(d[0].Address())
 	})
+}
+
+// permit2Token says that a token of the message is not known.
+func (t *typed) permit2Token(token common.Address) {
+	if !t.fungible(token) {
+		t.unknownMessage("")
+		t.warn(WarnUnknownContract, signer.SeverityDanger, t.hex(token)+" "+notFungible)
+	}
 }
 
 // permit2Transfers reads PermitTransferFrom(permitted, spender, nonce, deadline) of
@@ -32,8 +44,10 @@ func (t *typed) permit2Transfers(m abi.Value) error {
 		e := t.permission(m.Elems[2].Uint(), until)
 		e.Until = until
 		token := t.listed(f, permitted.Elems[0].Address())
+		e.Quantity = signer.AtMost(token.ID, new(big.Int)) // zero of it revokes nothing
 		t.allowance(f, spender, permitted.Elems[1].Uint(), token, e)
 		t.tokenWarnings(f, spender, token)
+		t.permit2Token(permitted.Elems[0].Address())
 	})
 }
 

@@ -196,13 +196,23 @@ func TestPermit2Means(t *testing.T) {
 		"an allowance with the largest expiration has no end": {changed(obj{"expiration": "281474976710655"}),
 			[]signer.Effect{set(million, time.Time{})}, []string{evm.WarnNeverExpires}, true},
 		"an allowance of a token in no list": {changed(obj{"token": stranger, "amount": 9}),
-			[]signer.Effect{set(unlisted, at2030)}, []string{evm.WarnUnknownToken}, true},
+			[]signer.Effect{set(unlisted, at2030), unknownMessage(permit2At, "PermitSingle", "")}, []string{evm.WarnUnknownToken, evm.WarnUnknownContract}, false},
+		// Permit2 calls transferFrom, by which an item goes whose number is the amount.
+		"an allowance of nothing of a collection is its item 0": {changed(obj{"token": stranger, "amount": 0}),
+			[]signer.Effect{set(signer.Exact("eip155:1/erc20:"+stranger, new(big.Int)), at2030), unknownMessage(permit2At, "PermitSingle", "")},
+			[]string{evm.WarnUnknownToken, evm.WarnUnknownContract}, false},
+		"a transfer of nothing of a collection is its item 0": {on(transferType, with(once, obj{"permitted": obj{"token": stranger, "amount": 0}})),
+			[]signer.Effect{
+				allowed(sender, payee, signer.AtMost("eip155:1/erc20:"+stranger, new(big.Int)), at2030, fromPermit2("PermitTransferFrom", "5")),
+				unknownMessage(permit2At, "PermitTransferFrom", ""),
+			}, []string{evm.WarnUnknownToken, evm.WarnUnknownContract}, false},
 		"a batch is an allowance each": {
 			on(permitBatchType, with(single, obj{"details": []obj{details, with(details, obj{"token": stranger, "amount": 9, "nonce": 6})}})),
 			[]signer.Effect{
 				allowed(sender, payee, million, at2030, fromPermit2("PermitBatch", "4")),
 				allowed(sender, payee, unlisted, at2030, fromPermit2("PermitBatch", "6")),
-			}, []string{evm.WarnUnknownToken}, true},
+				unknownMessage(permit2At, "PermitBatch", ""),
+			}, []string{evm.WarnUnknownToken, evm.WarnUnknownContract}, false},
 		"a transfer may be taken until the deadline": {on(transferType, once),
 			[]signer.Effect{allowed(sender, payee, million, at2030, fromPermit2("PermitTransferFrom", "5"))}, nil, true},
 		"transfers may be taken until the deadline": {on(transfersType, with(once, obj{"permitted": []obj{permitted, permitted}})),

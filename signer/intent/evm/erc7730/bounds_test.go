@@ -93,3 +93,36 @@ func numbers(n int) string {
 	}
 	return strings.TrimSuffix(b.String(), ",")
 }
+
+// TestHostileFolders has files that are made to cost much when they are loaded: what one
+// file repeats is read in proportion to its length.
+func TestHostileFolders(t *testing.T) {
+	repeat := func(n int, s string) string { return strings.TrimSuffix(strings.Repeat(s+",", n), ",") }
+	plain := descriptor("", "f(address to)", `{"intent":"Do","fields":[{"path":"to"}]}`)
+	where := fmt.Sprintf(`{"chainId": 1, "address": %q}`, router.Hex())
+	var labels, formats strings.Builder
+	for i := range 25_000 {
+		fmt.Fprintf(&labels, `"%x":"",`, i)
+	}
+	for i := range 10 {
+		fmt.Fprintf(&formats, `"f%d(address to)":{"fields":[%s]},`, i, repeat(100, `{"path":"to","$ref":"$.display.definitions.a"}`))
+	}
+	shared := func(params string) string {
+		text := strings.Replace(plain, `"definitions": {}`, `"definitions": {"a":{"format":"addressName","params":`+params+`}}`, 1)
+		return strings.Replace(text, `"formats": {`, `"formats": {`+formats.String(), 1)
+	}
+	for name, text := range map[string]string{
+		"one deployment, again and again": strings.Replace(plain, where, repeat(10_000, where), 1),
+		"an intent of many labels":        strings.Replace(plain, `"intent":"Do"`, `"intent":{`+labels.String()+`"z":""}`, 1),
+		"types that many fields share":    shared(`{"types":[` + repeat(10_000, `"eoa"`) + `]}`),
+		"sources that many fields share":  shared(`{"sources":[` + repeat(10_000, `"ens"`) + `]}`),
+	} {
+		t.Run(name, func(t *testing.T) {
+			files := []string{"a.json", text, "b.json", text, "c.json", text}
+			_, took, _, _ := measured(func() (*signer.ClearSigning, error) { folder(t, files...); return nil, nil })
+			if took > 4*time.Second { // what grows with the square takes more
+				t.Errorf("took %v", took)
+			}
+		})
+	}
+}

@@ -48,7 +48,7 @@ type comparison struct {
 // zero deployment stands for any contract.
 func (x *comparison) compare(a, b *descriptor, at deployment) {
 	pair := [2]*descriptor{a, b}
-	if a == b || x.done[pair] || !together(a, b) {
+	if x.done[pair] || !together(a, b) {
 		return
 	}
 	x.done[pair] = true

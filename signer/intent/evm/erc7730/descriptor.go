@@ -215,8 +215,8 @@ func readDomain(domain at) (out []constraint, err error) {
 	return out, nil
 }
 
-// readDeployments reads an optional list of chains and addresses. The schema allows
-// more members in them.
+// readDeployments reads an optional list of chains and addresses, each once. The schema
+// allows more members in them.
 func readDeployments(list at) (out []deployment, err error) {
 	if !list.there() {
 		return nil, nil
@@ -224,6 +224,7 @@ func readDeployments(list at) (out []deployment, err error) {
 	if err := list.want(array); err != nil {
 		return nil, err
 	}
+	seen := map[deployment]bool{}
 	for i := range list.v.elems {
 		e := list.elem(i)
 		if err := e.want(object); err != nil {
@@ -241,7 +242,10 @@ func readDeployments(list at) (out []deployment, err error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, deployment{id, a})
+		if d := (deployment{id, a}); !seen[d] {
+			seen[d] = true
+			out = append(out, d)
+		}
 	}
 	return out, nil
 }

@@ -3,6 +3,7 @@ package erc7730
 import (
 	"crypto/sha256"
 	"slices"
+	"strings"
 
 	"github.com/sealward/sealward/signer/intent/evm/abi"
 )
@@ -123,18 +124,18 @@ func readIntent(intent at) (string, error) {
 	if err := intent.want(object); err != nil {
 		return "", err
 	}
-	out := ""
+	var out strings.Builder
 	for i, label := range intent.v.names {
 		value, err := intent.member(label).string()
 		if err != nil {
 			return "", err
 		}
 		if i > 0 {
-			out += "; "
+			out.WriteString("; ")
 		}
-		out += label + ": " + value
+		out.WriteString(label + ": " + value)
 	}
-	return out, nil
+	return out.String(), nil
 }
 
 // items checks the elements of a group whose path is base. depth is how many lists

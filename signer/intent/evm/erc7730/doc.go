@@ -27,8 +27,9 @@
 // # What the values are made of
 //
 // Names, and the decimals of tokens, come from the owner's [signer.Book]; from the
-// descriptors come labels, intents, names of enumerated values, units and the names of
-// the contracts that they are for, which are marked as theirs. Neither ticker nor
+// descriptors come labels, intents, names of enumerated values, units, and the names of
+// the contracts that they are for and values that are not of the payload, which both are
+// marked as theirs. Neither ticker nor
 // decimals of a token are taken from a descriptor (metadata.token). An amount shows its
 // integer too, a named address its 20 bytes, and an enumerated value its number.
 //

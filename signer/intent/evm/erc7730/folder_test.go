@@ -2,6 +2,7 @@ package erc7730_test
 
 import (
 	"fmt"
+	"io/fs"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -116,6 +117,7 @@ func TestPins(t *testing.T) {
 		"a file that is missing":       {func(d fstest.MapFS) { delete(d, "a/calldata.json") }, `"a/calldata.json" is in descriptors.sha256 and is missing`},
 		"a file that was added":        {func(d fstest.MapFS) { d["a/b/new.json"] = &fstest.MapFile{Data: []byte(good)} }, `"a/b/new.json" is not in descriptors.sha256`},
 		"a file that was moved":        {func(d fstest.MapFS) { d["b.json"] = d["bad.json"]; delete(d, "bad.json") }, `"bad.json" is in descriptors.sha256 and is missing`},
+		"a manifest that is a pipe":    {func(d fstest.MapFS) { d[erc7730.ManifestName].Mode = fs.ModeNamedPipe }, "descriptors.sha256 is not a regular file"},
 		"a symbolic link":              {func(d fstest.MapFS) { d["l.json"] = &fstest.MapFile{Mode: 1 << 27} }, `"l.json" is not a regular file`},
 		"a manifest of another format": {edit("descriptors 1", "descriptors 2"), "in the first line"},
 		"a manifest that is cut":       {cutEnd(1), "line 3: it is cut off"},

@@ -131,10 +131,12 @@ func FuzzManifest(f *testing.F) {
 // own label or value, and changes nothing that is ours.
 func TestHostileText(t *testing.T) {
 	const nasty = "\u001b[2J\u202e\nTo: 0x0000000000000000000000000000000000000000 (usdc) > {index} {{x}} %s"
+	words := strings.NewReplacer("0x0000000000000000000000000000000000000000", "", "2", "").Replace(nasty) // a message has no digits
 	quoted := strings.NewReplacer("\u001b", `\u001b`, "\n", `\n`).Replace(nasty)
+	message := strings.NewReplacer("\u001b", `\u001b`, "\n", `\n`).Replace(words)
 	set := one(t, strings.Replace(descriptor(`, "enums": {"e": {"1": "`+quoted+`"}}`, "f(string x,uint256 n,address a)", `{"intent":"`+quoted+`","interpolatedIntent":"{x} `+strings.NewReplacer("{", "{{", "}", "}}").Replace(quoted)+`","fields":[
 		{"path":"x","label":"`+quoted+`"},
-		{"path":"n","label":"N","format":"tokenAmount","params":{"token":"`+usdc.Hex()+`","threshold":"1","message":"`+quoted+`"}},
+		{"path":"n","label":"N","format":"tokenAmount","params":{"token":"`+usdc.Hex()+`","threshold":"1","message":"`+message+`"}},
 		{"path":"n","label":"E","format":"enum","params":{"$ref":"$.metadata.enums.e"}},
 		{"path":"a","label":"A","format":"addressName"}]}`), `"Router"`, `"`+quoted+`"`, 1))
 	cs, err := set.Calldata(call("f(string x,uint256 n,address a)", abi.TextValue(nasty), abi.Uint64(1), abi.Addr(router)), book)
@@ -143,7 +145,7 @@ func TestHostileText(t *testing.T) {
 	}
 	want := []signer.Labelled{
 		{Label: nasty, Value: nasty},
-		{Label: "N", Value: nasty + " usdc (1 base units)"},
+		{Label: "N", Value: words + " usdc (1 base units)"},
 		{Label: "E", Value: nasty + " (1)"},
 		{Label: "A", Value: router.Hex() + " (" + nasty + ", says its descriptor)"},
 	}

@@ -55,6 +55,9 @@ func Pin(dir fs.FS) (manifest []byte, refused []Refusal, err error) {
 
 // Load reads a folder of descriptors that is, file for file, what its manifest says.
 func Load(dir fs.FS) (*Set, error) {
+	if info, err := fs.Lstat(dir, ManifestName); err == nil && !info.Mode().IsRegular() { // to open a pipe that nobody writes to is to wait
+		return nil, fmt.Errorf("descriptors: %s is not a regular file; put a copy there", ManifestName)
+	}
 	manifest, err := readFile(dir, ManifestName, maxFiles*(maxPath+2*sha256.Size+3))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("descriptors: %s is missing; write it with \"sealward descriptors pin\" once you have looked at the files", ManifestName)

@@ -104,7 +104,7 @@ func (r *reader) tokenAmount(p *params, env []place, n *big.Int) (string, error)
 		return n.String() + " base units of an unknown token", nil
 	}
 	asset, listed := r.book.Assets[chainID(chain)+"/erc20:"+token.Hex()]
-	if slices.Contains(p.native, token) {
+	if !listed && slices.Contains(p.native, token) { // what the owner lists is that, whatever a descriptor takes it for
 		asset, listed = coin(chain, r.book), true
 	}
 	above := p.threshold != nil && n.Cmp(p.threshold.ToBig()) >= 0 // as in the examples of the specification
@@ -171,7 +171,7 @@ func (r *reader) addressOf(s *source, env []place) (a common.Address, there bool
 	return a, true, err
 }
 
-// parameter is the value of a parameter. A constant is an address, bytes or an integer.
+// parameter is the value of a parameter.
 func (r *reader) parameter(s *source, env []place) (abi.Value, error) {
 	if s == nil {
 		return abi.Value{}, nil
@@ -192,17 +192,11 @@ func (r *reader) parameter(s *source, env []place) (abi.Value, error) {
 			return abi.Value{}, fmt.Errorf("the descriptor's %s has nothing for %s", quote(s.name), quote(rawText(key)))
 		}
 	}
-	if a, ok := parseAddress(literal); ok {
-		return abi.Addr(a), nil
-	}
-	if b, ok := hexBytes(literal); ok && len(b) == 4 {
-		return abi.BytesValue(b), nil
-	}
-	n, ok := parseInteger(literal)
+	v, ok := s.as.read(literal)
 	if !ok {
-		return abi.Value{}, fmt.Errorf("%s is neither an address nor a number", quote(literal)) // not reached: it was checked when it was loaded
+		return abi.Value{}, fmt.Errorf("%s is no %s", quote(literal), s.as.name) // not reached: it was checked when it was loaded
 	}
-	return abi.Uint256(n), nil
+	return v, nil
 }
 
 // interoperable writes an interoperable address (ERC-7930) as an interoperable name

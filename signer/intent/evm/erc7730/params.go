@@ -3,16 +3,23 @@ package erc7730
 import (
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/holiman/uint256"
+
+	"github.com/sealward/sealward/signer/intent/evm/abi"
 )
 
 // maxDecimals is what a token's decimals() can return at most.
 const maxDecimals = 255
 
-// maxAddresses bounds the addresses that stand for one thing.
-const maxAddresses = 64
+// maxAddresses bounds the addresses that stand for one thing, and maxTexts the types and
+// the sources of names: many fields may refer to one list, and each reads it.
+const (
+	maxAddresses = 64
+	maxTexts     = 64
+)
 
 // source is where a parameter comes from: a constant, a path, or a constant that a
 // value of the payload picks out of a map.
@@ -22,7 +29,23 @@ type source struct {
 	table map[string]string
 	key   *route // into the table
 	name  string // of the map
+	as    *kind
 }
+
+// kind is what a parameter is: how a constant is read, and the types that a path may end
+// at.
+type kind struct {
+	name  string
+	read  func(string) (abi.Value, bool)
+	types []abi.Kind
+}
+
+var (
+	anAddress = &kind{"address", addressValue, []abi.Kind{abi.Address, abi.Uint, abi.FixedBytes, abi.Bytes}}
+	aChain    = &kind{"chain", chainValue, []abi.Kind{abi.Uint, abi.Int, abi.FixedBytes, abi.Bytes}}
+	anAmount  = &kind{"amount", integerValue, []abi.Kind{abi.Uint, abi.Int, abi.FixedBytes, abi.Bytes}}
+	aSelector = &kind{"selector", selectorValue, []abi.Kind{abi.FixedBytes, abi.Bytes}}
+)
 
 // params are the parameters of a format.
 type params struct {
@@ -78,13 +101,13 @@ func (c *compiler) params(e at, format string, base []word, limit int) (*params,
 	sources := []struct {
 		name string
 		into **source
-		good func(string) bool
+		as   *kind
 	}{
-		{"token", &p.token, isAddress}, {"chainId", &p.chain, isChain}, {"collection", &p.collection, isAddress},
-		{"callee", &p.callee, isAddress}, {"selector", &p.selector, isSelector}, {"amount", &p.amount, isInteger}, {"spender", &p.spender, isAddress},
+		{"token", &p.token, anAddress}, {"chainId", &p.chain, aChain}, {"collection", &p.collection, anAddress},
+		{"callee", &p.callee, anAddress}, {"selector", &p.selector, aSelector}, {"amount", &p.amount, anAmount}, {"spender", &p.spender, anAddress},
 	}
 	for _, s := range sources {
-		if *s.into, err = c.source(from, s.name, base, limit, s.good); err != nil {
+		if *s.into, err = c.source(from, s.name, base, limit, s.as); err != nil {
 			return nil, err
 		}
 	}
@@ -117,6 +140,12 @@ func (c *compiler) texts(from at, p *params) (err error) {
 			return err
 		}
 	}
+	if strings.ContainsFunc(p.base, unicode.IsNumber) { // it follows a number, which must end before it
+		return from.member("base").errorf("%s has a digit, and is no unit", quote(p.base))
+	}
+	if strings.ContainsFunc(p.message, unicode.IsNumber) { // it stands where a number would
+		return from.member("message").errorf("%s has a digit, and could pass for the amount", quote(p.message))
+	}
 	if p.encoding != "" && p.encoding != "timestamp" && p.encoding != "blockheight" {
 		return from.member("encoding").errorf("want \"timestamp\" or \"blockheight\", got %s", quote(p.encoding))
 	}
@@ -148,7 +177,7 @@ func (c *compiler) texts(from at, p *params) (err error) {
 // lookups reads the parameters that say which names are meant.
 func (c *compiler) lookups(from at, p *params) (err error) {
 	types := from.member("types")
-	if p.types, err = types.texts(); err != nil {
+	if p.types, err = types.texts(maxTexts); err != nil {
 		return err
 	}
 	for i, t := range p.types {
@@ -159,7 +188,7 @@ func (c *compiler) lookups(from at, p *params) (err error) {
 	// Every name here is the owner's, which "local" stands for: "Wallets MAY consider
 	// that local setting for sources is always valid" (ERC-7730, "Address types and
 	// sources").
-	if _, err := from.member("sources").texts(); err != nil {
+	if _, err := from.member("sources").texts(maxTexts); err != nil {
 		return err
 	}
 	ref := from.member("$ref")
@@ -175,7 +204,7 @@ func (c *compiler) lookups(from at, p *params) (err error) {
 }
 
 // source reads the parameter that is name or, as a path, name with "Path".
-func (c *compiler) source(params at, name string, base []word, limit int, good func(string) bool) (*source, error) {
+func (c *compiler) source(params at, name string, base []word, limit int, as *kind) (*source, error) {
 	from, path := params.member(name), params.member(name+"Path")
 	switch {
 	case from.there() && path.there():
@@ -183,25 +212,28 @@ func (c *compiler) source(params at, name string, base []word, limit int, good f
 	case !from.there() && !path.there():
 		return nil, nil
 	case from.there() && from.v.sort == object:
-		return c.mapped(from, name, base, limit, good)
+		return c.mapped(from, name, base, limit, as)
 	case path.there() && !constantPath(path):
 		_, rt, err := c.path(path, base)
 		if err == nil && rt.each > limit {
 			err = path.errorf("%s is a list where one value is due", quote(path.v.text))
 		}
-		return &source{path: rt}, err
+		if err == nil && !slices.Contains(as.types, rt.last.Kind) {
+			err = path.errorf("a value of type %s is no %s", quote(rt.last.String()), as.name)
+		}
+		return &source{path: rt, as: as}, err
 	case path.there():
 		from = path
 	}
 	s, err := c.constant(from)
-	if err == nil && !good(s) {
+	if _, ok := as.read(s); err == nil && !ok {
 		err = from.errorf("%s is no %s", quote(s), name)
 	}
-	return &source{text: s}, err
+	return &source{text: s, as: as}, err
 }
 
 // mapped reads a reference to a map (ERC-7730, "metadata.maps").
-func (c *compiler) mapped(from at, name string, base []word, limit int, good func(string) bool) (*source, error) {
+func (c *compiler) mapped(from at, name string, base []word, limit int, as *kind) (*source, error) {
 	if err := from.object("map", "keyPath"); err != nil {
 		return nil, err
 	}
@@ -212,14 +244,14 @@ func (c *compiler) mapped(from at, name string, base []word, limit int, good fun
 	if err := m.object("$keyType", "values"); err != nil {
 		return nil, err
 	}
-	s := &source{name: from.member("map").v.text}
+	s := &source{name: from.member("map").v.text, as: as}
 	values := m.member("values")
 	if s.table, err = c.table(values, ""); err != nil {
 		return nil, err
 	}
 	if use := (use{values.v, name}); !c.uses[use] {
 		for _, key := range sortedKeys(s.table) {
-			if !good(s.table[key]) {
+			if _, ok := as.read(s.table[key]); !ok {
 				return nil, values.errorf("%s, for %s, is no %s, as %s wants it", quote(s.table[key]), quote(key), name, from.place)
 			}
 		}

@@ -88,9 +88,7 @@ func (s *Set) use(d *descriptor) {
 		return
 	}
 	for _, at := range d.deployments {
-		if !slices.Contains(s.calls[at], d) {
-			s.calls[at] = append(s.calls[at], d)
-		}
+		s.calls[at] = append(s.calls[at], d)
 	}
 }
 

@@ -118,7 +118,7 @@ func (r *reader) group(out []signer.Labelled, g *item, prefix string, env []plac
 		return nil, err
 	}
 	for i := range n {
-		inner := append(env[:len(env):len(env)], place{i, n})
+		inner := append(env[:len(env):len(env)], place{at: i, of: n})
 		if out, err = r.items(out, g.items, prefix, inner); err != nil {
 			return nil, err
 		}
@@ -170,6 +170,9 @@ func (r *reader) field(out []signer.Labelled, f *field, prefix string, env []pla
 		if err != nil {
 			return fmt.Errorf("field %s: %w", quote(f.label), err)
 		}
+		if f.path == nil { // nothing of this is signed
+			value += ", says the descriptor"
+		}
 		if out, err = r.emit(out, label, value); err != nil {
 			return err
 		}
@@ -209,7 +212,7 @@ func numbered(f *field, env []place) string {
 	var b strings.Builder
 	b.WriteString(f.label)
 	for i, p := range env {
-		at := strconv.Itoa(p.at)
+		at := strconv.Itoa(p.first + p.at)
 		if f.separator != "" && i == len(env)-1 {
 			return b.String() + " > " + strings.NewReplacer("{{", "{", "}}", "}", "{index}", at).Replace(f.separator)
 		}

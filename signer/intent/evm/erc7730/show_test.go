@@ -137,11 +137,12 @@ func TestFormats(t *testing.T) {
 		"an unknown token is an integer":            {"f(uint256 x,address t)", `{"path":"x","label":"L","format":"tokenAmount","params":{"tokenPath":"t"}}`, []abi.Value{abi.Uint64(2_500_000), abi.Addr(nobody)}, "L: 2500000 base units of unknown token 0xdAC17F958D2ee523a2206206994597C13D831ec7\n"},
 		"no token at all":                           {"f(uint256 x)", `{"path":"x","label":"L","format":"tokenAmount"}`, []abi.Value{abi.Uint64(5)}, "L: 5 base units of an unknown token\n"},
 		"the coin, by its address":                  {"f(uint256 x,address t)", `{"path":"x","label":"L","format":"tokenAmount","params":{"tokenPath":"t","nativeCurrencyAddress":["$.metadata.constants.eth"]}}`, []abi.Value{abi.Uint64(2_000_000_000_000_000), abi.Addr(common.HexToAddress(eth))}, "L: 0.002 ether (2000000000000000 base units)\n"},
+		"a token that is called the coin":           {"f(uint256 x,address t)", `{"path":"x","label":"L","format":"tokenAmount","params":{"tokenPath":"t","nativeCurrencyAddress":"` + usdc.Hex() + `"}}`, []abi.Value{abi.Uint64(5_000_000_000), abi.Addr(usdc)}, "L: 5000 usdc (5000000000 base units)\n"},
 		"the coin, without a limit":                 {"f(uint256 x)", `{"path":"x","label":"L","format":"tokenAmount","params":{"token":"` + eth + `","nativeCurrencyAddress":"` + eth + `","threshold":"10"}}`, []abi.Value{abi.Uint64(10)}, "L: Unlimited ether (10 base units)\n"},
 		"the threshold, with the integer":           {"f(uint256 x)", `{"path":"x","label":"L","format":"tokenAmount","params":{"token":"` + usdc.Hex() + `","threshold":"$.metadata.constants.max","message":"All"}}`, []abi.Value{most}, "L: All usdc (115792089237316195423570985008687907853269984665640564039457584007913129639935 base units)\n"},
 		"below the threshold":                       {"f(uint256 x)", `{"path":"x","label":"L","format":"tokenAmount","params":{"token":"` + usdc.Hex() + `","threshold":"0xff","message":"All"}}`, []abi.Value{abi.Uint64(254)}, "L: 0.000254 usdc (254 base units)\n"},
 		"without a limit, of an unknown token":      {"f(uint256 x)", `{"path":"x","label":"L","format":"tokenAmount","params":{"token":"` + nobody.Hex() + `","threshold":"1"}}`, []abi.Value{abi.Uint64(9)}, "L: Unlimited of unknown token 0xdAC17F958D2ee523a2206206994597C13D831ec7 (9 base units)\n"},
-		"a message cannot hide the integer":         {"f(uint256 x)", `{"path":"x","label":"L","format":"tokenAmount","params":{"token":"` + usdc.Hex() + `","threshold":"0","message":"0.01"}}`, []abi.Value{abi.Uint64(9_000_000)}, "L: 0.01 usdc (9000000 base units)\n"},
+		"a message cannot hide the integer":         {"f(uint256 x)", `{"path":"x","label":"L","format":"tokenAmount","params":{"token":"` + usdc.Hex() + `","threshold":"0","message":"No"}}`, []abi.Value{abi.Uint64(9_000_000)}, "L: No usdc (9000000 base units)\n"},
 		"a token of another chain":                  {"f(uint256 x,uint64 c)", `{"path":"x","label":"L","format":"tokenAmount","params":{"token":"` + usdc.Hex() + `","chainIdPath":"c"}}`, []abi.Value{abi.Uint64(1), abi.Uint64(10)}, "L: 0.000001 usdc.e (1 base units) on eip155:10 (OP Mainnet)\n"},
 		"a token of a constant chain":               {"f(uint256 x)", `{"path":"x","label":"L","format":"tokenAmount","params":{"token":"` + usdc.Hex() + `","chainId":10}}`, []abi.Value{abi.Uint64(1)}, "L: 0.000001 usdc.e (1 base units) on eip155:10 (OP Mainnet)\n"},
 		"a token out of a map":                      {"f(uint256 x)", `{"path":"x","label":"L","format":"tokenAmount","params":{"token":{"map":"$.metadata.maps.underlying","keyPath":"@.chainId"}}}`, []abi.Value{abi.Uint64(1)}, "L: 0.000001 usdc (1 base units)\n"},
@@ -187,10 +188,10 @@ func TestFormats(t *testing.T) {
 		"an interoperable address with a name":      {"f(bytes x)", `{"path":"x","label":"L","format":"interoperableAddressName","params":{"types":["eoa"]}}`, []abi.Value{raw(interop)}, "L: 0x52908400098527886E0F7030069857D2E4169EE7@eip155:1#7C3D6582 (Acme Hosting)\n"},
 		"an interoperable address of another chain": {"f(bytes x)", `{"path":"x","label":"L","format":"interoperableAddressName"}`, []abi.Value{raw("0001000202aabb01cc")}, "L: 0xcc@0002:0xaabb#23A18B61\n"},
 
-		"a literal text":                        {"f()", `{"value":"Resets all","label":"L","format":"raw"}`, nil, "L: Resets all\n"},
-		"a literal constant":                    {"f()", `{"value":"$.metadata.constants.tick","label":"L"}`, nil, "L: bps\n"},
-		"a literal number in a format":          {"f()", `{"value":1709191632,"label":"L","format":"date","params":{"encoding":"timestamp"}}`, nil, "L: 2024-02-29T07:27:12Z\n"},
-		"a literal address":                     {"f()", `{"value":"` + acme.Hex() + `","label":"L","format":"addressName"}`, nil, "L: 0x52908400098527886E0F7030069857D2E4169EE7 (Acme Hosting)\n"},
+		"a literal text":                        {"f()", `{"value":"Resets all","label":"L","format":"raw"}`, nil, "L: Resets all, says the descriptor\n"},
+		"a literal constant":                    {"f()", `{"value":"$.metadata.constants.tick","label":"L"}`, nil, "L: bps, says the descriptor\n"},
+		"a literal number in a format":          {"f()", `{"value":1709191632,"label":"L","format":"date","params":{"encoding":"timestamp"}}`, nil, "L: 2024-02-29T07:27:12Z, says the descriptor\n"},
+		"a literal address":                     {"f()", `{"value":"` + acme.Hex() + `","label":"L","format":"addressName"}`, nil, "L: 0x52908400098527886E0F7030069857D2E4169EE7 (Acme Hosting), says the descriptor\n"},
 		"an encrypted value is never decrypted": {"f(bytes32 x)", `{"path":"x","label":"L","format":"tokenAmount","encryption":{"scheme":"fhevm","plaintextType":"uint64","fallbackLabel":"5 usdc"}}`, []abi.Value{abi.FixedBytesValue(make([]byte, 32))}, "L: encrypted (fhevm), not read: 0x0000000000000000000000000000000000000000000000000000000000000000 5 usdc\n"},
 		"an encrypted value without a label":    {"f(bytes2 x)", `{"path":"x","label":"L","encryption":{"scheme":"fhevm"}}`, []abi.Value{abi.FixedBytesValue([]byte{1, 2})}, "L: encrypted (fhevm), not read: 0x0102 [Encrypted]\n"},
 
@@ -201,7 +202,7 @@ func TestFormats(t *testing.T) {
 		"not shown as the number is in a list":     {"f(uint8 x)", `{"path":"x","label":"L","visible":{"ifNotIn":[0,"0x0a"]}}`, []abi.Value{abi.Uint64(10)}, ""},
 		"not shown as it is what it must be":       {"f(bool x)", `{"path":"x","label":"L","visible":{"mustMatch":[true]}}`, []abi.Value{abi.Truth(true)}, ""},
 		"every element of a list":                  {"f(uint8[] x)", `{"path":"x","label":"L"}`, []abi.Value{uints(5, 6)}, "L [0]: 5\nL [1]: 6\n"},
-		"every element of a part of a list":        {"f(uint8[] x)", `{"path":"x.[1:]","label":"L"}`, []abi.Value{uints(5, 6, 7)}, "L [0]: 6\nL [1]: 7\n"},
+		"every element of a part of a list":        {"f(uint8[] x)", `{"path":"x.[1:]","label":"L"}`, []abi.Value{uints(5, 6, 7)}, "L [1]: 6\nL [2]: 7\n"},
 		"the last of a list":                       {"f(uint8[] x)", `{"path":"x.[-1]","label":"L"}`, []abi.Value{uints(5, 6, 7)}, "L: 7\n"},
 		"an index without the dot":                 {"f(uint8[3] x)", `{"path":"x[1]","label":"L"}`, []abi.Value{uints(5, 6, 7)}, "L: 6\n"},
 		"no element of an empty list":              {"f(uint8[] x)", `{"path":"x.[]","label":"L"}`, []abi.Value{abi.List()}, ""},
@@ -231,5 +232,20 @@ func TestFormats(t *testing.T) {
 				t.Errorf("got\n%s\nwant\n%s", got, test.want)
 			}
 		})
+	}
+}
+
+// TestAnAmountOfFortyDigits: an amount is a number, however much it looks like an address.
+func TestAnAmountOfFortyDigits(t *testing.T) {
+	const key = "f(bytes x)"
+	set := one(t, descriptor("", key, `{"fields":[{"path":"@.value","label":"Sends","format":"amount"},
+		{"path":"x","label":"In","format":"calldata","params":{"calleePath":"@.to","amount":"0x0000000000000000000000000de0b6b3a7640000"}}]}`))
+	inner := abi.MustParseSignature(key).Call(abi.BytesValue(nil))
+	cs, err := set.Calldata(call(key, abi.BytesValue(inner)), book)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := text(cs.Fields); !strings.Contains(got, "In > Sends: 1 ether (1000000000000000000 base units)\n") {
+		t.Errorf("got\n%s", got)
 	}
 }

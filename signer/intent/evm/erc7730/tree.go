@@ -188,13 +188,16 @@ func (a at) string() (string, error) {
 	return a.v.text, nil
 }
 
-// texts is an optional list of strings.
-func (a at) texts() (out []string, err error) {
+// texts is an optional list of so many strings at most.
+func (a at) texts(most int) (out []string, err error) {
 	if a.v == nil {
 		return nil, nil
 	}
 	if err := a.want(array); err != nil {
 		return nil, err
+	}
+	if len(a.v.elems) > most {
+		return nil, a.errorf("more than %d strings", most)
 	}
 	for i := range a.v.elems {
 		s, err := a.elem(i).string()

@@ -189,22 +189,25 @@ func hexBytes(s string) ([]byte, bool) {
 	return b, ok && err == nil
 }
 
-func isAddress(s string) bool {
-	_, ok := parseAddress(s)
-	return ok
+func addressValue(s string) (abi.Value, bool) {
+	a, ok := parseAddress(s)
+	return abi.Addr(a), ok
 }
 
-func isInteger(s string) bool {
-	_, ok := parseInteger(s)
-	return ok
-}
-
-func isChain(s string) bool {
+func integerValue(s string) (abi.Value, bool) {
 	n, ok := parseInteger(s)
-	return ok && n.IsUint64() && !n.IsZero()
+	if !ok {
+		return abi.Value{}, false
+	}
+	return abi.Uint256(n), true
 }
 
-func isSelector(s string) bool {
+func chainValue(s string) (abi.Value, bool) {
+	v, ok := integerValue(s)
+	return v, ok && v.Word.IsUint64() && !v.Word.IsZero()
+}
+
+func selectorValue(s string) (abi.Value, bool) {
 	b, ok := hexBytes(s)
-	return ok && len(b) == 4
+	return abi.BytesValue(b), ok && len(b) == 4
 }

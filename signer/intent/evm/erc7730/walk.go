@@ -8,8 +8,9 @@ import (
 	"github.com/sealward/sealward/signer/intent/evm/abi"
 )
 
-// place is one element of a list: which, and of how many.
-type place struct{ at, of int }
+// place is one element of a list, or of a part of it: which, of how many, and what the
+// index of the first is.
+type place struct{ at, of, first int }
 
 // values calls yield for every value of a route. The first steps that take every
 // element take the one in env instead; yield gets env with the places of the others.
@@ -96,7 +97,7 @@ func (r *reader) follow(v abi.Value, rt *route, i int, env []place, fixed, used 
 			continue
 		}
 		for at := range to - from {
-			next := append(env[:len(env):len(env)], place{at, to - from})
+			next := append(env[:len(env):len(env)], place{at, to - from, from})
 			if err := r.follow(v.Elems[from+at], rt, i+1, next, fixed, used, yield); err != nil {
 				return err
 			}

@@ -21,7 +21,7 @@ func FuzzParse(f *testing.F) {
 		f.Add(generate(r).payload)
 	}
 	for _, text := range []string{mail, chain(16), manyTypes(8), holding("Box[] boxes", nestedBoxes(15)),
-		holding("Box[][2] boxes,int8[3] n,_$ o", `{"boxes":[[],[]],"n":[-128,"127","0x7F"],"o":{"$":"0x"}}`, "_$:bytes $"),
+		holding("Box[][2] boxes,int8[3] n,_S o", `{"boxes":[[],[]],"n":[-128,"127","0x7F"],"o":{"$":"0x"}}`, "_S:bytes $"),
 		holding("uint b", `{"b":1e18}`), `{"types":{"0":[{}]}}`, `[{}]`} {
 		f.Add([]byte(text))
 	}

@@ -236,10 +236,12 @@ func (s *schema) reach(name string, direct bool) []string {
 }
 
 // checkStructName: a struct named as an elementary type, or nearly, would make one
-// type text mean two things.
+// type text mean two things. MetaMask ends the name of a type at "$", so that it leaves
+// the type out of the text and signs another digest (eth-sig-util 9.0.0,
+// findTypeDependencies).
 func checkStructName(name string, at *place) error {
-	if !isIdentifier(name) {
-		return at.errorf("the name of a type must be an identifier of at most %d characters", maxName)
+	if !isIdentifier(name) || strings.Contains(name, "$") {
+		return at.errorf("the name of a type must be an identifier of at most %d characters, without \"$\"", maxName)
 	}
 	switch strings.TrimRight(name, "0123456789x") {
 	case "address", "bool", "byte", "bytes", "fixed", "function", "int", "mapping", "string", "tuple", "ufixed", "uint":
