@@ -96,9 +96,9 @@ func TestASafeDoesWhatTheIntentsOfItsOwnersSay(t *testing.T) {
 		w.calling("an owner has the Safe act", "safe", none, func() []byte {
 			return w.execute(safeTx{to: coin, value: none, data: w.pack("Coin", "transfer", payee, n(456))}, bySender)
 		}, transfer),
-		w.agreed("a Safe gets an owner", safeTx{to: safe, data: w.pack("Safe", "addOwnerWithThreshold", cold, n(2))}, signer.ClassControl),
+		w.agreed("a Safe gets an owner", safeTx{to: safe, data: w.pack("Safe", "addOwnerWithThreshold", cold, n(2))}, signer.ClassControl, signer.ClassControl),
 		w.agreedByBoth("two owners agree", safeTx{to: payee, value: eth(3)}, transfer),
-		w.agreedByBoth("two owners agree that one goes", safeTx{to: safe, data: w.pack("Safe", "removeOwner", common.HexToAddress("0x1"), cold, n(1))}, signer.ClassControl),
+		w.agreedByBoth("two owners agree that one goes", safeTx{to: safe, data: w.pack("Safe", "removeOwner", common.HexToAddress("0x1"), cold, n(1))}, signer.ClassControl, signer.ClassControl),
 	})
 }
 

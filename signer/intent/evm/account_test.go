@@ -230,9 +230,10 @@ func TestMulticallsMean(t *testing.T) {
 	})
 	for name, data := range map[string][]byte{"deposit": calldata("deposit()"), "plain coin": nil} {
 		in := decodeCall(t, multicall3, 9, calldata("aggregate3Value((address,bool,uint256,bytes)[])", []any{[]any{weth, false, 9, data}}))
-		want := does(signer.ClassTransfer, sender, multicall3, exactly(ether, 9), "call", "1")
-		if len(in.Effects) != 1 || !reflect.DeepEqual(text(in.Effects), text([]signer.Effect{want})) {
-			t.Errorf("%s to WETH by Multicall3: %v, want %v", name, text(in.Effects), want)
+		given := does(signer.ClassTransfer, sender, multicall3, exactly(ether, 9), "call", "1")
+		if len(in.Effects) != 2 || !reflect.DeepEqual(text(in.Effects[:1]), text([]signer.Effect{given})) ||
+			in.Effects[1].Class != signer.ClassExchange || in.Effects[1].Actor != account(multicall3) {
+			t.Errorf("%s to WETH by Multicall3: %v, want %v and an exchange of Multicall3's", name, text(in.Effects), given)
 		}
 	}
 	refusedCall(t, multicall3, 9, calldata("aggregate3Value((address,bool,uint256,bytes)[])", []any{[]any{usdc, true, 0, pays}, []any{payee, true, 9, ""}}), "call 2 may fail, and its coin would then be anybody's")

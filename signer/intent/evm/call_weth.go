@@ -15,13 +15,12 @@ var wethMethods = newFamily(
 )
 
 // readWrap gives coin for as much of the token. Where the caller only hands on what it was
-// given, the token is the caller's, and for whoever calls that next: given away.
+// given, the token is the caller's, for whoever calls that next: the coin is given away.
 func readWrap(r *reading, f frame, _ []abi.Value) error {
 	token := r.listed(f, f.to)
 	r.field(f.named("wraps"), amount(&f.value, r.coin))
 	if f.payer != nil {
 		r.coinTransfer(f, *f.from)
-		return nil
 	}
 	r.exchange(f, "wrap", native(r.chain), token.ID, &f.value)
 	return nil
