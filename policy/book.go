@@ -117,6 +117,15 @@ func tokenContract(id string) (standard, account string) {
 	return standard, chain + ":" + address
 }
 
+// collectible reports whether an asset is a whole collection (ERC-721, ERC-1155), or a
+// piece of one.
+func collectible(id string) (whole, piece bool) {
+	standard, _ := tokenContract(id)
+	numbered := strings.Count(id, "/") > 1
+	is := standard == "erc721" || standard == "erc1155"
+	return is && !numbered, is && numbered
+}
+
 // books are address books: labels by CAIP-10 account id, by the book's name.
 type books map[string]map[string]string
 

@@ -137,6 +137,7 @@ func TestBlocksThatAreRefused(t *testing.T) {
 		"a contract that is a token":         {contract(`«"eip155:1:0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48"»`, `"safe"`), "its calls would have two meanings"},
 		"a contract that a list has":         {assetsText + listBlock + "contract \"c\" {\n  account = «\"eip155:1:0x6B175474E89094C44Da98b954EedeAC495271d0F\"»\n  kind = \"permit2\"\n}\n", "its calls would have two meanings"},
 		"a collection that is a token":       {assetsText + "asset \"x\" {\n  id = «\"eip155:1/erc721:0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48\"»\n  decimals = 0\n}\n", `asset "usdc" has the same contract with erc20`},
+		"a limit on a collection":            {asset(`"`+apes+`"`, "0") + "rule \"r\" {\n  allow = true\n  limit \"l\" {\n    amount = «\"3 x\"»\n  }\n}\n", "x is a collection, and what moves is its pieces, each an asset of its own: write an asset with id = \"" + apes + "/NUMBER\""},
 		"a collection with decimals":         {asset(`"`+apes+`"`, "«1»"), "write decimals = 0"},
 
 		"a list that changed":                  {list(`"tokens.json"`, `«"`+strings.Repeat("0", 64)+`"»`), "its digest is " + tokensDigest + `; put back the file that was reviewed, or review this one and then write sha256 = "` + tokensDigest + `"`},

@@ -202,10 +202,13 @@ func TestLimitsCover(t *testing.T) {
 			p.Intent.Effects[0].Quantity = signer.Quantity{Kind: signer.QuantityUnknown}
 			p.Intent.Outflow = nil
 		}, nil, false, []string{"an effect of class transfer moves an amount that is unknown"}},
-		"nothing that flows":                    {eth1, func(_ *testing.T, p *signer.Proposal) { *p = pays(*p, signer.Quantity{}) }, nil, true, nil},
-		"a count says nothing of assets":        {count, pay(signer.Quantity{Kind: signer.QuantityUnlimited, Asset: usdc}), nil, true, nil},
-		"a rule without limits neither":         {allow(""), pay(signer.Quantity{Kind: signer.QuantityUnlimited, Asset: usdc}), nil, true, nil},
-		"a count that is used up":               {count, nil, func(f signer.Facts) signer.Facts { return spent(f, signer.AssetRequests, time.Hour, big.NewInt(5)) }, false, []string{"maximum 5 requests"}},
+		"nothing that flows":             {eth1, func(_ *testing.T, p *signer.Proposal) { *p = pays(*p, signer.Quantity{}) }, nil, true, nil},
+		"a count says nothing of assets": {count, pay(signer.Quantity{Kind: signer.QuantityUnlimited, Asset: usdc}), nil, true, nil},
+		"a rule without limits neither":  {allow(""), pay(signer.Quantity{Kind: signer.QuantityUnlimited, Asset: usdc}), nil, true, nil},
+		"a count that is used up":        {count, nil, func(f signer.Facts) signer.Facts { return spent(f, signer.AssetRequests, time.Hour, big.NewInt(5)) }, false, []string{"maximum 5 requests"}},
+		"a piece of a collection": {eth1, pay(signer.Exact(apes+"/7", big.NewInt(1))), nil, false, []string{
+			"an outflow of 1 base units of " + apes + "/7 is not covered by any limit", `write an asset with id = "` + apes + `/7" and decimals = 0 and limit that, or allow pieces in a rule without limits by amount`}},
+		"a piece that is an asset":              {"asset \"ape7\" {\n  id = \"" + apes + "/7\"\n  decimals = 0\n}\n" + limit("amount = \"1 ape7\""), pay(signer.Exact(apes+"/7", big.NewInt(1))), nil, true, nil},
 		"an asset that is called like counts":   {allow("limit \"l\" {\namount = \"1 eth\"\n}\nlimit \"m\" {\ncount = 5\nwindow = \"1h\"\n}"), pay(signer.Exact(signer.AssetRequests, big.NewInt(1))), nil, false, []string{"is not covered by any limit"}},
 		"a fact that is missing":                {limit("amount = \"1 eth\"\nwindow = \"24h\""), nil, func(f signer.Facts) signer.Facts { f.Spent = nil; return f }, false, []string{"what was spent of " + ether + " in 24h is not known"}},
 		"a fact of another window":              {limit("amount = \"1 eth\"\nwindow = \"24h\""), nil, func(f signer.Facts) signer.Facts { f.Spent[0].Window = time.Hour; return f }, false, []string{"is not known"}},

@@ -49,7 +49,11 @@ func (r *rule) uncovered(in *signer.Intent, book signer.Book) (refusals []string
 			boundless = true
 			refusals = append(refusals, fmt.Sprintf("an outflow of %s is %s, and no limit of rule %q can hold that", called(q.Asset, book), q.Kind, r.name))
 		case !covered && !empty(q):
-			refusals = append(refusals, fmt.Sprintf("an outflow of %s is not covered by any limit of rule %q", describe(q, book), r.name))
+			why := fmt.Sprintf("an outflow of %s is not covered by any limit of rule %q", describe(q, book), r.name)
+			if _, piece := collectible(q.Asset); piece {
+				why += "; " + limitPieces(clip(q.Asset))
+			}
+			refusals = append(refusals, why)
 		}
 	}
 	for _, e := range in.Effects {
@@ -61,6 +65,11 @@ func (r *rule) uncovered(in *signer.Intent, book signer.Book) (refusals []string
 		}
 	}
 	return refusals
+}
+
+// limitPieces says how a piece of a collection can be limited.
+func limitPieces(id string) string {
+	return fmt.Sprintf("write an asset with id = %q and decimals = 0 and limit that, or allow pieces in a rule without limits by amount, by a condition and a limit by count", id)
 }
 
 // unmeasured says why amounts do not tell all that a kind of payload can lead to, unless

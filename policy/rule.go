@@ -286,6 +286,10 @@ func (l *loader) limit(b *hcl.Block, before []limit) (limit, bool) {
 			l.fail(amount.Expr.Range(), "%v", err)
 			return lim, false
 		}
+		if whole, _ := collectible(lim.asset.ID); whole {
+			l.fail(amount.Expr.Range(), "limit %q: %s is a collection, and what moves is its pieces, each an asset of its own: %s", name, lim.asset.Name, limitPieces(lim.asset.ID+"/NUMBER"))
+			return lim, false
+		}
 	case count != nil:
 		n, valid := l.number(count.Expr, 1, 1<<53)
 		if window == nil {

@@ -100,7 +100,7 @@ func readers(dir string) ([]reader, error) {
 		decoded(batchPayments, evm.Transaction{}, batch),
 		decoded(onePermit, evm.TypedData{}, []byte(benchPermit)),
 		{withLabels, func() error {
-			labels, err := set.Describe(signer.KindEVMTransaction, token, from, book)
+			labels, err := set.Describe(signer.Intent{Kind: signer.KindEVMTransaction}, token, from, book)
 			if err == nil && (labels == nil || len(labels.Fields) != 2) {
 				err = errors.New("the descriptor does not apply")
 			}

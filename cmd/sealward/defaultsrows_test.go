@@ -336,7 +336,7 @@ func TestADescriptorChangesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	labels, err := set.Describe(what.kind, what.bytes, galleryAccount, p.Book())
+	labels, err := set.Describe(in, what.bytes, galleryAccount, p.Book())
 	if err != nil || labels == nil || labels.Intent != "Receive a gift" || len(labels.Fields) != 1 {
 		t.Fatalf("labels = %+v, %v; want those of the descriptor", labels, err)
 	}

@@ -38,7 +38,8 @@ and what a standard fixes can be read.
 
   --from     whose account it is about; or --key or --public-key, the key that would
              sign. A signed transaction says it itself
-  --chain    the chains that you mean; a payload for another is refused
+  --chain    the chains that you mean; a payload for another is refused. Typed data that
+             names no chain holds on every one, and is read for the one that you name
   --book     your contracts, assets and address books: blocks asset, addresses,
              contract and token_list, as in a policy
   --tokens   names and decimals of tokens (the format of github.com/Uniswap/token-lists)
@@ -101,7 +102,7 @@ func (c *cli) inspect(cmd *cobra.Command, in *inspection, file string) error {
 	if err != nil {
 		return err
 	}
-	labels, misfit := known.labels(kind, payload, from)
+	labels, misfit := known.labels(intent, payload, from)
 	now := c.now()
 	err = c.answer(api.Document(intent, labels, now), func(w io.Writer) error {
 		_, err := io.WriteString(w, console.Intent(intent, known.names(intent, now)))
@@ -126,6 +127,9 @@ func (in *inspection) decode(kind signer.Kind, payload []byte, key signer.KeyInf
 		return signer.Intent{}, err
 	}
 	decoder := decoders()[kind]
+	if kind == signer.KindEVMTypedData && len(in.chains) == 1 && strings.HasPrefix(in.chains[0], "eip155:") {
+		decoder = evm.TypedData{Chain: in.chains[0]}
+	}
 	intent, err := decoder.Preview(payload, in.from, book)
 	if err != nil {
 		return signer.Intent{}, err
@@ -160,7 +164,7 @@ func forChains(in signer.Intent, wanted []string) error {
 	}
 	found := chains(in)
 	for _, chain := range found {
-		if !slices.Contains(wanted, chain) {
+		if !slices.Contains(wanted, strings.TrimPrefix(chain, "every chain; read for ")) {
 			return signer.Invalid("it is for chain %s, and --chain says %s: do not sign it there", chain, strings.Join(wanted, ", "))
 		}
 	}

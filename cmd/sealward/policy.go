@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/sealward/sealward/cmd/config"
 	"github.com/sealward/sealward/ipc/api"
@@ -18,6 +19,7 @@ import (
 	"github.com/sealward/sealward/ipc/console"
 	"github.com/sealward/sealward/policy"
 	"github.com/sealward/sealward/signer"
+	"github.com/sealward/sealward/signer/trustfile"
 )
 
 func (c *cli) policyCommand() *cobra.Command {
@@ -152,14 +154,14 @@ func (f *namesFlags) read(now time.Time) (console.Names, error) {
 		if f.config != "" {
 			return console.Names{}, usage("--config is for --policy, which is missing")
 		}
-		return console.Names{Now: now}, nil
+		return console.Names{Canonical: canonical, Now: now}, nil
 	}
 	_, p, err := f.load()
 	if err != nil {
 		return console.Names{}, err
 	}
 	book := p.Book()
-	return console.Names{Assets: book.Assets, Accounts: p.Accounts(), Contracts: book.Contracts, Now: now}, nil
+	return console.Names{Assets: book.Assets, Accounts: p.Accounts(), Contracts: book.Contracts, Canonical: canonical, Now: now}, nil
 }
 
 // defects are what is wrong inside a policy or configuration file.
@@ -206,10 +208,39 @@ func (f *namesFlags) load() (path string, p *policy.Policy, err error) {
 	return path, p, nil
 }
 
-// filesBeside reads the files that a policy names, below its own folder.
+// filesBeside reads the files that a policy names, below its own folder. The policy may be
+// somebody else's.
 func filesBeside(path string) func(name string) ([]byte, error) {
 	folder := filepath.Dir(path)
-	return func(name string) ([]byte, error) { return os.ReadFile(filepath.Join(folder, name)) }
+	return func(name string) ([]byte, error) { return readRegular(filepath.Join(folder, name)) }
+}
+
+// readRegular reads a regular file that is no longer than what the daemon would read.
+func readRegular(path string) ([]byte, error) {
+	info, err := os.Stat(path) // to open a device can be to do something with it
+	if err != nil {
+		return nil, err
+	}
+	notRegular := fmt.Errorf("read %s: it is not a regular file; put a copy there", path)
+	if !info.Mode().IsRegular() {
+		return nil, notRegular
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // nor wait for a pipe that is there by now
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info, err = f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, errors.Join(notRegular, err)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, trustfile.MaxSize+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > trustfile.MaxSize {
+		return nil, fmt.Errorf("read %s: it has more than %d bytes, which is the most for a file of this sort", path, trustfile.MaxSize)
+	}
+	return data, nil
 }
 
 func environment(cfg *config.Config) policy.Env {

@@ -16,6 +16,7 @@ import (
 	"github.com/sealward/sealward/ipc/console"
 	"github.com/sealward/sealward/policy"
 	"github.com/sealward/sealward/signer"
+	"github.com/sealward/sealward/signer/intent/evm"
 	"github.com/sealward/sealward/signer/intent/evm/erc7730"
 )
 
@@ -116,11 +117,11 @@ func withTokens(book signer.Book, path string) (signer.Book, error) {
 
 // labels are what the descriptors call the parts of a payload: nil where none applies,
 // and the reason where one does that the payload does not fit.
-func (k known) labels(kind signer.Kind, payload []byte, from string) (*signer.ClearSigning, error) {
+func (k known) labels(in signer.Intent, payload []byte, from string) (*signer.ClearSigning, error) {
 	if k.descriptors == nil {
 		return nil, nil
 	}
-	labels, err := k.descriptors.Describe(kind, payload, from, k.book)
+	labels, err := k.descriptors.Describe(in, payload, from, k.book)
 	if err == nil && labels == nil {
 		err = errors.New("no descriptor in the folder is for this contract and call, or this type of message")
 		if n := len(k.descriptors.Refused()); n > 0 {
@@ -133,7 +134,7 @@ func (k known) labels(kind signer.Kind, payload []byte, from string) (*signer.Cl
 // names are for showing an intent: the book's, and those that descriptors give to the
 // contracts in it.
 func (k known) names(in signer.Intent, now time.Time) console.Names {
-	out := console.Names{Assets: k.book.Assets, Accounts: k.book.Accounts, Contracts: k.book.Contracts, Now: now}
+	out := console.Names{Assets: k.book.Assets, Accounts: k.book.Accounts, Contracts: k.book.Contracts, Canonical: canonical, Now: now}
 	if k.descriptors == nil {
 		return out
 	}
@@ -150,6 +151,15 @@ func (k known) names(in signer.Intent, now time.Time) console.Names {
 		}
 	}
 	return out
+}
+
+// canonical is the name that everybody knows a contract by.
+func canonical(id string) (name string, ok bool) {
+	chain, address, ok := evmAccount(id)
+	if !ok {
+		return "", false
+	}
+	return evm.CanonicalContract(chain, address)
 }
 
 // evmAccount splits a CAIP-10 id of an account of an EVM chain.

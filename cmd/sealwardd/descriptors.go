@@ -42,8 +42,8 @@ func (d *daemon) loadLabels(p *policy.Policy) (*erc7730.Set, error) {
 }
 
 // describe returns what the descriptors of the policy in force call the parts of a
-// payload. Where one does not fit there are no labels: the payload is shown as it is
-// without them, and sealward inspect says why.
+// payload. Where one does not fit, or foreign code would run as the account, there are no
+// labels: the payload is shown as it is without them, and sealward inspect says why.
 func (d *daemon) describe(p signer.Proposal) *signer.ClearSigning {
 	now := d.policy.Load()
 	if now.labels == nil {
@@ -53,7 +53,7 @@ func (d *daemon) describe(p signer.Proposal) *signer.ClearSigning {
 	if err != nil {
 		return nil // a key of another curve signs nothing that has descriptors
 	}
-	labels, err := now.labels.Describe(p.Request.Kind, p.Request.Payload, from, now.Book())
+	labels, err := now.labels.Describe(p.Intent, p.Request.Payload, from, now.Book())
 	if err != nil {
 		return nil
 	}

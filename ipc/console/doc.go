@@ -32,8 +32,9 @@
 //     ours.
 //   - Nothing is cut off: what is long is wrapped, and a hash of the whole follows.
 //   - Names come from the owner's book alone. What is not in it is shown by its
-//     address, in full, and by its raw integer. What a descriptor calls a contract is
-//     shown where the owner has no name for it, as the descriptor's word.
+//     address, in full, and by its raw integer. Where the owner has no name for a
+//     contract, one that is the same on every chain is called what it is, as a canonical
+//     contract, and another what a descriptor calls it, as the descriptor's word.
 //   - A class, a kind or a severity of a newer daemon is shown as the worst there is.
 //
 // # What it does not defend against

@@ -235,6 +235,21 @@ func TestADescriptorsNameForAContractIsTheLastResort(t *testing.T) {
 	}
 }
 
+func TestACanonicalContractsNameIsBelowTheOwnersAndAboveADescriptors(t *testing.T) {
+	n := names
+	n.Canonical = func(account string) (string, bool) { return "Permit\u202e2", account != me }
+	p := printer{names: n}
+	if got := p.account(acme); !strings.HasSuffix(got, "(Acme Hosting)") {
+		t.Errorf("the owner's label is overruled: %q", got)
+	}
+	if got := p.account(router); !strings.HasSuffix(got, `(Permit\u{202e}2, a canonical contract)`) {
+		t.Errorf("account = %q", got)
+	}
+	if p.knows(router) {
+		t.Error("a standard makes a contract one of the owner's")
+	}
+}
+
 func sorted[V any](m map[string]V) (out []string) {
 	for name := range m {
 		out = append(out, name)

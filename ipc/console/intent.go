@@ -11,14 +11,16 @@ import (
 	"github.com/sealward/sealward/signer"
 )
 
-// Names are what the owner's own files call things, and, of the lowest rank, what
-// descriptors call contracts. Nothing else names anything.
+// Names are what the owner's own files call things. Where those say nothing, contracts
+// have the names that everybody knows them by or, of the lowest rank, that descriptors
+// give them. Nothing else names anything.
 type Names struct {
-	Assets    map[string]signer.Asset    // by CAIP-19 id
-	Accounts  map[string]string          // labels, by CAIP-10 id
-	Contracts map[string]signer.Contract // by CAIP-10 id
-	Described map[string]string          // by CAIP-10 id; shown as the word of a descriptor
-	Now       time.Time                  // for spans until an end; zero: none are shown
+	Assets    map[string]signer.Asset                     // by CAIP-19 id
+	Accounts  map[string]string                           // labels, by CAIP-10 id
+	Contracts map[string]signer.Contract                  // by CAIP-10 id
+	Canonical func(account string) (name string, ok bool) // of a CAIP-10 id; nil: none are known
+	Described map[string]string                           // by CAIP-10 id; shown as the word of a descriptor
+	Now       time.Time                                   // for spans until an end; zero: none are shown
 }
 
 // Intent shows what signing would do. The same intent and names give the same

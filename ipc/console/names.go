@@ -129,7 +129,7 @@ func (p *printer) account(id string) string {
 }
 
 // label is what an account is called, or empty: what the owner's files say before what
-// a descriptor says, which is quoted.
+// everybody knows, and that before what a descriptor says, which is quoted.
 func (p *printer) label(id string) string {
 	if label, ok := p.names.Accounts[id]; ok {
 		return Safe(label)
@@ -142,6 +142,11 @@ func (p *printer) label(id string) string {
 	}
 	if isZero(id) {
 		return "the zero address: nobody"
+	}
+	if p.names.Canonical != nil {
+		if name, ok := p.names.Canonical(id); ok {
+			return Safe(name) + ", a canonical contract"
+		}
 	}
 	if name, ok := p.names.Described[id]; ok {
 		return "a descriptor file calls it " + quoted(name)

@@ -25,7 +25,7 @@ var accountMethods = newFamily(slices.Concat([]method{
 	reads("executeBatch((address target, uint256 value, bytes data)[] calls)", func(r *reading, f frame, args []abi.Value) error {
 		return r.executesAll(f, args[0].Elems)
 	}),
-	reads("execute(bytes32 mode, bytes executionCalldata)", readModeExecute),
+	paid("execute(bytes32 mode, bytes executionCalldata)", readModeExecute),
 }, selfCallMethods)...)
 
 // execution is the i-th call of an account.
@@ -78,35 +78,41 @@ func readModeExecute(r *reading, f frame, args []abi.Value) error {
 	mode, data := args[0].Bytes, args[1].Bytes
 	r.field(f.named("mode"), bytesText(mode))
 	own := slices.ContainsFunc(mode[2:], func(b byte) bool { return b != 0 }) || mode[1] > 1
+	var err error
 	switch {
-	case !own && mode[0] == single:
-		if len(data) < 52 {
-			return f.invalid("one call in %d bytes: an address and a value take 52", len(data))
-		}
-		inner, err := f.execution(1, common.Address(data[:20]), new(uint256.Int).SetBytes(data[20:52]), data[52:])
-		if err != nil {
-			return err
-		}
-		return r.call(inner)
+	case !own && (mode[0] == single || mode[0] == delegatecall):
+		err = r.packedExecution(f, data, mode[0] == delegatecall)
 	case !own && mode[0] == batch:
-		calls, err := abi.Decode(callsType, data)
-		if err != nil {
+		var calls abi.Value
+		if calls, err = abi.Decode(callsType, data); err != nil {
 			return f.invalid("non-canonical: executions: %v", err)
 		}
-		return r.executesAll(f, calls.Elems[0].Elems)
-	case !own && mode[0] == delegatecall:
-		if len(data) < 20 {
-			return f.invalid("a delegatecall in %d bytes: an address takes 20", len(data))
-		}
-		inner, err := f.execution(1, common.Address(data[:20]), new(uint256.Int), data[20:])
-		inner.delegate = true
-		if err != nil {
-			return err
-		}
-		return r.call(inner)
+		err = r.executesAll(f, calls.Elems[0].Elems)
 	default:
-		f.value.Clear() // the caller counts what comes along
 		r.unknown(f, "the mode is not one of the standard's")
 		return nil
 	}
+	if err == nil {
+		r.along(f)
+	}
+	return err
+}
+
+// packedExecution reads one call: an address, a value unless the code there runs as the
+// account, and data.
+func (r *reading) packedExecution(f frame, packed []byte, delegate bool) error {
+	const address = common.AddressLength
+	what, head := "one call", address+32
+	if delegate {
+		what, head = "a delegatecall", address
+	}
+	if len(packed) < head {
+		return f.invalid("%s in %d bytes: what stands before its data takes %d", what, len(packed), head)
+	}
+	inner, err := f.execution(1, common.Address(packed[:address]), new(uint256.Int).SetBytes(packed[address:head]), packed[head:])
+	if err != nil {
+		return err
+	}
+	inner.delegate = delegate
+	return r.call(inner)
 }

@@ -154,12 +154,14 @@ func TestUserOperationsMean(t *testing.T) {
 				by(packedEntryPoint, "", of(signer.ClassTransfer, payee, exactly(ether, 9), "1.1")),
 				by(packedEntryPoint, "", refund("1", 471))}, warns: []string{evm.WarnUnknownCall}},
 	})
-	marked := []byte{0x77, 0x02}
-	in := decodeCall(t, packedEntryPoint, 0, calldata(handleOps7, []any{op7(ourAccount, marked, pays, nil)}, stranger))
+	// The marker alone, whole or without its zeros, calls nothing.
 	want := by(packedEntryPoint, "", does(signer.ClassUnknownCall, packedEntryPoint, ourAccount, unknownQuantity,
-		"call", "1", "calldata_length", "2", "calldata_digest", erc8213(marked).Hex()))
-	if in.Complete || !reflect.DeepEqual(text(in.Effects[:1]), text([]signer.Effect{want})) {
-		t.Errorf("effects = %v, want %v first, incomplete", text(in.Effects), text([]signer.Effect{want}))
+		"call", "1", "calldata_length", "0", "calldata_digest", erc8213(nil).Hex()))
+	for _, marked := range [][]byte{moved[:2], moved[:9], moved[:20]} {
+		in := decodeCall(t, packedEntryPoint, 0, calldata(handleOps7, []any{op7(ourAccount, marked, pays, nil)}, stranger))
+		if in.Complete || !reflect.DeepEqual(text(in.Effects[:1]), text([]signer.Effect{want})) {
+			t.Errorf("%x: effects = %v, want %v first, incomplete", marked, text(in.Effects), text([]signer.Effect{want}))
+		}
 	}
 }
 

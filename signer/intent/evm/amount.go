@@ -1,7 +1,6 @@
 package evm
 
 import (
-	"strconv"
 	"strings"
 
 	"github.com/holiman/uint256"
@@ -46,13 +45,4 @@ func coin(chain string, book signer.Book) signer.Asset {
 		return signer.Asset{ID: id, Name: "ether", Decimals: 18}
 	}
 	return signer.Asset{ID: id, Name: id, Decimals: 18}
-}
-
-// quote makes hostile text safe to put into an error.
-func quote(s string) string {
-	const most = 100
-	if len(s) <= most {
-		return strconv.QuoteToASCII(s)
-	}
-	return strconv.QuoteToASCII(s[:most]) + "... (" + strconv.Itoa(len(s)) + " bytes)"
 }

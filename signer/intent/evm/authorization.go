@@ -151,11 +151,11 @@ func parseAuthorization(raw []byte) (*authorization, error) {
 	if err != nil {
 		return nil, signer.Invalid("authorization: %v", err)
 	}
-	f, a := fields{what: "authorization", rest: items}, &authorization{}
-	a.read(&f, "")
+	f, a := newFields("authorization", items), &authorization{}
+	a.read(f, "")
 	switch {
-	case f.err != nil:
-		return nil, f.err
+	case *f.err != nil:
+		return nil, *f.err
 	case len(rest)+len(f.rest) > 0:
 		return nil, signer.Invalid("authorization: more than chain id, address and nonce; a signed one is part of a transaction")
 	case !bytes.Equal(a.encode(), raw):

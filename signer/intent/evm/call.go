@@ -66,7 +66,7 @@ func newMethods() methods {
 	m := methods{
 		tokens: map[string]family{"erc20": erc20Methods, "erc721": erc721Methods, "erc1155": erc1155Methods},
 		contracts: map[signer.ContractKind][]family{
-			signer.ContractWETH:       {wethMethods, erc20Methods},
+			signer.ContractWETH:       {wethMethods},
 			signer.ContractSafe:       {safeMethods, safeControlMethods},
 			signer.ContractMultiSend:  {multiSendMethods},
 			signer.ContractMulticall:  {multicallMethods},
@@ -192,9 +192,9 @@ func (f frame) batch(n int) error {
 // bytesText writes bytes.
 func bytesText(b []byte) string { return "0x" + hex.EncodeToString(b) }
 
-// calldataDigest is the calldata digest of ERC-8213: the hash of the length as a
+// CalldataDigest is the calldata digest of ERC-8213: the hash of the length as a
 // number of 256 bits, and the calldata.
-func calldataDigest(data []byte) [32]byte {
+func CalldataDigest(data []byte) common.Hash {
 	var length [32]byte
 	binary.BigEndian.PutUint64(length[24:], uint64(len(data)))
 	return crypto.Keccak256Hash(length[:], data)
@@ -246,22 +246,16 @@ func (r *reading) at(a common.Address) *place {
 		sort = "erc20"
 	}
 	for namespace, methods := range r.methods.tokens {
-		if _, ok := r.book.Assets[r.asset(namespace, a)]; !ok {
-			continue
-		}
-		if sort != "" && sort != namespace {
+		_, listed := r.book.Assets[r.asset(namespace, a)]
+		switch {
+		case !listed || sort == namespace: // the wrapper of the coin has methods of its own
+		case sort != "":
 			p.twice, p.families = true, nil
 			return p
+		default:
+			sort, p.families = namespace, append(p.families, methods)
 		}
-		sort = namespace
-		p.families = append(p.families, methods)
 	}
 	p.families = append(p.families, r.methods.contracts[p.contract.Kind]...)
 	return p
-}
-
-// contract is what is known of the contract at an address.
-func (r *reading) contract(a common.Address) (signer.Contract, bool) {
-	c := r.at(a).contract
-	return c, c.Kind != ""
 }

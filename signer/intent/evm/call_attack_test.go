@@ -231,6 +231,39 @@ func TestCodeThatTheBookKnowsForSomethingElseLeavesTheIntentIncomplete(t *testin
 	}
 }
 
+// WETH9 takes a selector that it does not have for a deposit: a permit on it allows nothing,
+// and is left with the coin that comes along.
+func TestWhatWETHDoesNotHaveIsUnknown(t *testing.T) {
+	contracts := map[string]signer.Contract{account(weth): {Name: "wrapper", Kind: signer.ContractWETH}}
+	assets := map[string]signer.Asset{wethID: {ID: wethID, Name: "weth", Decimals: 18}}
+	for where, b := range map[string]signer.Book{
+		"nowhere":        {},
+		"as a token":     signer.NewBook(assets, nil, nil),
+		"as the wrapper": signer.NewBook(nil, contracts, nil),
+		"as both":        signer.NewBook(assets, contracts, nil),
+	} {
+		for known, calls := range map[bool][][]byte{
+			true: {
+				calldata("deposit()"), calldata("withdraw(uint256)", 9), calldata("transfer(address,uint256)", stranger, 9),
+				calldata("approve(address,uint256)", stranger, 9), calldata("transferFrom(address,address,uint256)", payee, stranger, 9),
+			},
+			false: {
+				calldata("permit(address,address,uint256,uint256,uint8,bytes32,bytes32)", payee, stranger, 9, 1893456000, 27, word1, word1),
+				calldata("increaseAllowance(address,uint256)", stranger, 9), calldata("decreaseAllowance(address,uint256)", stranger, 9),
+				calldata("cancelAuthorization(address,bytes32,bytes)", sender, word1, sig65),
+				calldata("receiveWithAuthorization(address,address,uint256,uint256,uint256,bytes32,bytes)", payee, sender, 9, 0, 1893456000, word1, sig65),
+			},
+		} {
+			for _, data := range calls {
+				in, err := evm.Transaction{}.Decode(raw(t, toContract(weth, 9, data)), keyFor(t, "eip155:1"), b)
+				if err != nil || in.Complete != known || (in.Class() == signer.ClassUnknownCall) == known {
+					t.Errorf("in the book %s, %x: class %q, complete %v, %v; want it known: %v", where, data[:4], in.Class(), in.Complete, err, known)
+				}
+			}
+		}
+	}
+}
+
 func TestBatchesAreBounded(t *testing.T) {
 	pays := calldata("transfer(address,uint256)", payee, 1)
 	many := func(n int) []transaction { return slices.Repeat([]transaction{{0, usdc, 0, pays}}, n) }

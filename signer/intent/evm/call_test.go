@@ -354,3 +354,20 @@ func TestCanonicalNumbersOnly(t *testing.T) {
 	wide[4+64+11] = 1 // above 160 bits
 	refusedCall(t, permit2At, 0, wide, "argument 3 (amount)")
 }
+
+func TestCanonicalContracts(t *testing.T) {
+	for name, c := range map[string]struct {
+		chain         uint64
+		address, want string
+	}{
+		"one of every chain":        {1, permit2At, "Permit2"},
+		"the same elsewhere":        {10, permit2At, "Permit2"},
+		"the wrapper of a chain":    {1, weth, "WETH"},
+		"that address on another":   {10, weth, ""},
+		"a contract of the owner's": {1, ourSafe, ""},
+	} {
+		if got, ok := evm.CanonicalContract(c.chain, *address(c.address)); got != c.want || ok != (c.want != "") {
+			t.Errorf("%s: CanonicalContract = %q, %v; want %q", name, got, ok, c.want)
+		}
+	}
+}

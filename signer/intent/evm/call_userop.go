@@ -161,25 +161,24 @@ func (r *reading) userOp(f frame, i int, op userOp) (most *uint256.Int, err erro
 }
 
 // initCode is what makes the account before its first operation: the address of a factory
-// and calldata for it, or for an account that was handed to code (EIP-7702) a marker in
-// its place and calldata for the account.
+// and calldata for it. For an account that was handed to code (EIP-7702) a marker is in its
+// place, which may lack zeros at its end, and then calldata for the account (ERC-4337,
+// "Support for EIP-7702 authorizations").
 func (r *reading) initCode(f frame, op userOp) error {
-	marker := common.RightPadBytes([]byte{0x77, 0x02}, common.AddressLength)
+	const address = common.AddressLength
 	code := op.initCode
 	switch {
 	case len(code) == 0:
 		return nil
-	case len(code) <= common.AddressLength && bytes.HasPrefix(marker, code) && len(code) >= 2:
+	case len(code) >= 2 && bytes.HasPrefix(common.RightPadBytes(code, address), common.RightPadBytes([]byte{0x77, 0x02}, address)):
 		r.field(f.named("init code"), bytesText(code)+": the account runs code that it was handed to (EIP-7702)")
-		r.unknownInit(f, code, "the code that the account was handed to is not named")
+		f.data = code[min(address, len(code)):]
+		r.unknown(f, "the code that the account was handed to is not named")
 		return nil
-	case len(code) < common.AddressLength:
-		return signer.Invalid("user operation: initCode has %d bytes: the address of a factory takes %d", len(code), common.AddressLength)
-	case bytes.HasPrefix(code, marker):
-		r.unknownInit(f, code[common.AddressLength:], "the code that the account was handed to is not named")
-		return nil
+	case len(code) < address:
+		return signer.Invalid("user operation: initCode has %d bytes: the address of a factory takes %d", len(code), address)
 	}
-	factory := common.Address(code[:common.AddressLength])
+	factory := common.Address(code[:address])
 	r.compare(r.account(factory))
 	r.field(f.named("factory"), r.hex(factory))
 	r.in.Complete = false
@@ -192,12 +191,6 @@ func (r *reading) initCode(f frame, op userOp) error {
 	})
 	r.warn(WarnContractCreation, signer.SeverityWarn, f.named("the account "+r.hex(op.sender)+" is made by a factory from code that was not read"))
 	return nil
-}
-
-// unknownInit is a call to the account, before its operation.
-func (r *reading) unknownInit(f frame, data []byte, why string) {
-	f.data = data
-	r.unknown(f, why)
 }
 
 // paymaster is the contract that pays for an operation. Its code runs before and after:

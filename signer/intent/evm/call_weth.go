@@ -7,11 +7,15 @@ import (
 	"github.com/sealward/sealward/signer/intent/evm/abi"
 )
 
-// wethMethods are those by which the coin is wrapped as a token and unwrapped (WETH9).
-// The token's own methods come besides.
+// wethMethods are all that WETH9 has: the coin is wrapped as a token and unwrapped, and
+// the token is one of ERC-20 and no more. A selector that it does not have, such as that
+// of a permit, it takes for a deposit (WETH9.sol, fallback): that is an unknown call.
 var wethMethods = newFamily(
 	paid("deposit()", readWrap),
 	reads("withdraw(uint256 amount)", readUnwrap),
+	reads("transfer(address to, uint256 amount)", readERC20Transfer),
+	reads("approve(address spender, uint256 amount)", readERC20Approve),
+	reads("transferFrom(address from, address to, uint256 amount)", readERC20TransferFrom),
 )
 
 // readWrap gives coin for as much of the token. Where the caller only hands on what it was

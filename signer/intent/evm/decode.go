@@ -10,7 +10,6 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
-	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/holiman/uint256"
 
 	"github.com/sealward/sealward/signer"
@@ -81,7 +80,7 @@ func meaning(tx *transaction, from *common.Address, book signer.Book) (signer.In
 	r.in.Messages = []signer.Message{{Scheme: signer.SchemeSecp256k1, Bytes: slices.Clone(tx.hash[:])}}
 	r.envelope(tx, from, fee)
 	if len(tx.data) > 0 {
-		r.digest("calldata digest", calldataDigest(tx.data))
+		r.digest("calldata digest", CalldataDigest(tx.data))
 	}
 	if tx.to == nil {
 		r.creation(tx, from)
@@ -138,14 +137,6 @@ func read(payload []byte, from *common.Address) (*transaction, error) {
 		return nil, signer.Invalid("transaction: it is signed by %s, but the key's address is %s; name the key that signed it, or send it unsigned", tx.signed.by.Hex(), from.Hex())
 	}
 	return tx, nil
-}
-
-// onlySignature returns the one signature, which must be r || s || v.
-func onlySignature(signatures [][]byte) ([]byte, error) {
-	if len(signatures) != 1 || len(signatures[0]) != crypto.SignatureLength || signatures[0][crypto.RecoveryIDOffset] > 1 {
-		return nil, fmt.Errorf("want one signature of %d bytes with v 0 or 1", crypto.SignatureLength)
-	}
-	return signatures[0], nil
 }
 
 func wrongChain(what string, id uint64, key signer.KeyInfo) error {
@@ -250,7 +241,7 @@ func (r *reading) envelope(tx *transaction, from *common.Address, fee *uint256.I
 	r.blobs(tx)
 	r.field("max fee", amount(fee, r.coin))
 	if tx.kind != types.LegacyTxType {
-		r.field("access list", accessListText(tx.access))
+		r.accessList(tx.access)
 	}
 	if tx.gas > gasCap {
 		r.warn(WarnGasAboveCap, signer.SeverityWarn,
@@ -273,11 +264,21 @@ func (r *reading) blobs(tx *transaction) {
 	r.field("max blob fee", amount(most, r.coin))
 }
 
-func accessListText(list types.AccessList) string {
+// accessList shows which storage is warmed up, though that changes only the price of gas
+// (EIP-2930).
+func (r *reading) accessList(list types.AccessList) {
 	if len(list) == 0 {
-		return "empty"
+		r.field("access list", "empty")
+		return
 	}
-	return strconv.Itoa(len(list)) + " addresses, " + strconv.Itoa(list.StorageKeys()) + " storage keys"
+	r.field("access list", strconv.Itoa(len(list))+" addresses, "+strconv.Itoa(list.StorageKeys())+" storage keys")
+	for i, entry := range list {
+		text := []string{entry.Address.Hex()}
+		for _, key := range entry.StorageKeys {
+			text = append(text, "key "+key.Hex())
+		}
+		r.field("access list "+strconv.Itoa(i+1), strings.Join(text, ", "))
+	}
 }
 
 // Call is what a transaction calls, for what labels it.

@@ -1,7 +1,6 @@
 package evm
 
 import (
-	"encoding/hex"
 	"strconv"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -34,7 +33,6 @@ func (r *reading) creation(tx *transaction, from *common.Address) {
 		created := crypto.CreateAddress(*from, tx.nonce)
 		at, where = r.account(created), created.Hex()
 	}
-	sum := calldataDigest(tx.data)
 	length := strconv.Itoa(len(tx.data))
 	quantity := signer.Quantity{}
 	if !tx.value.IsZero() {
@@ -47,7 +45,7 @@ func (r *reading) creation(tx *transaction, from *common.Address) {
 		Quantity:     quantity,
 		Attributes: map[string]string{
 			"init_code_length": length,
-			"init_code_digest": "0x" + hex.EncodeToString(sum[:]),
+			"init_code_digest": CalldataDigest(tx.data).Hex(),
 		},
 	})
 	r.field("new contract", where)

@@ -16,17 +16,21 @@ import (
 type fields struct {
 	what string // that the list is: "transaction"
 	rest []byte
-	err  error
+	err  *error // of the outermost list and those in it
+}
+
+func newFields(what string, list []byte) *fields {
+	return &fields{what: what, rest: list, err: new(error)}
 }
 
 func (f *fields) fail(name string, format string, args ...any) {
-	if f.err == nil {
-		f.err = signer.Invalid(f.what+": "+name+": "+format, args...)
+	if *f.err == nil {
+		*f.err = signer.Invalid(f.what+": "+name+": "+format, args...)
 	}
 }
 
 func (f *fields) bytes(name string) []byte {
-	if f.err != nil {
+	if *f.err != nil {
 		return nil
 	}
 	content, rest, err := rlp.SplitString(f.rest)
@@ -61,7 +65,7 @@ func (f *fields) uint64(name string) uint64 {
 
 func (f *fields) fixed(name string, size int) []byte {
 	b := f.bytes(name)
-	if f.err == nil && len(b) != size {
+	if *f.err == nil && len(b) != size {
 		f.fail(name, "%d bytes, want %d", len(b), size)
 		return nil
 	}
@@ -79,7 +83,7 @@ func (f *fields) hash(name string) common.Hash {
 func (f *fields) recipient() *common.Address {
 	b := f.bytes("to")
 	switch {
-	case f.err != nil || len(b) == 0:
+	case *f.err != nil || len(b) == 0:
 		return nil
 	case len(b) != common.AddressLength:
 		f.fail("to", "%d bytes, want 20, or none to create a contract", len(b))
@@ -91,20 +95,19 @@ func (f *fields) recipient() *common.Address {
 
 // list returns the inside of the next value, a list.
 func (f *fields) list(name string) *fields {
-	if f.err != nil {
-		return &fields{}
+	inner := &fields{what: f.what, err: f.err}
+	if *f.err != nil {
+		return inner
 	}
-	content, rest, err := rlp.SplitList(f.rest)
-	if err != nil {
+	var err error
+	if inner.rest, f.rest, err = rlp.SplitList(f.rest); err != nil {
 		f.fail(name, "%v", err)
-		return &fields{}
 	}
-	f.rest = rest
-	return &fields{what: f.what, rest: content}
+	return inner
 }
 
 // more reports whether the list has another value.
-func (f *fields) more() bool { return len(f.rest) > 0 && f.err == nil }
+func (f *fields) more() bool { return len(f.rest) > 0 && *f.err == nil }
 
 // accessList: [[address, [storage key, ...]], ...] (EIP-2930).
 func (f *fields) accessList() types.AccessList {
@@ -121,10 +124,8 @@ func (f *fields) accessList() types.AccessList {
 		if len(tuple.rest) > 0 {
 			tuple.fail(name, "an entry with more than address and storage keys")
 		}
-		outer.err = firstError(outer.err, tuple.err, keys.err)
 		list = append(list, entry)
 	}
-	f.err = firstError(f.err, outer.err)
 	return list
 }
 
@@ -136,7 +137,6 @@ func (f *fields) blobHashes() []common.Hash {
 	for inner.more() {
 		list = append(list, inner.hash(name))
 	}
-	f.err = firstError(f.err, inner.err)
 	return list
 }
 
@@ -153,10 +153,8 @@ func (f *fields) authorizations() []authorization {
 		if len(tuple.rest) > 0 {
 			tuple.fail(name, "more than chain id, address, nonce, y parity, r and s")
 		}
-		outer.err = firstError(outer.err, tuple.err)
 		list = append(list, a)
 	}
-	f.err = firstError(f.err, outer.err)
 	return list
 }
 
@@ -165,13 +163,4 @@ func (f *fields) signature(prefix string) (s signature) {
 	f.uint256(prefix+"r", &s.r)
 	f.uint256(prefix+"s", &s.s)
 	return s
-}
-
-func firstError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

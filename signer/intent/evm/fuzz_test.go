@@ -36,6 +36,22 @@ func seeds(f *testing.F) []*types.Transaction {
 	}
 }
 
+// signedSeeds are the bytes of the same, signed by the key.
+func signedSeeds(f *testing.F) (out [][]byte) {
+	for _, tx := range seeds(f) {
+		signed, err := types.SignTx(tx, types.LatestSignerForChainID(big.NewInt(1)), private(f))
+		if err != nil {
+			f.Fatal(err)
+		}
+		b, err := signed.MarshalBinary()
+		if err != nil {
+			f.Fatal(err)
+		}
+		out = append(out, b)
+	}
+	return out
+}
+
 // reencode gives the unsigned bytes of what would be sent, by way of go-ethereum:
 // the payload is assembled with some signature, parsed and encoded without it.
 func reencode(t *testing.T, payload []byte, key signer.KeyInfo) []byte {
@@ -64,15 +80,7 @@ func FuzzTransactionBytes(f *testing.F) {
 	for _, tx := range seeds(f) {
 		f.Add(rawOf(f, tx, big.NewInt(1)))
 	}
-	for _, tx := range seeds(f) {
-		signed, err := types.SignTx(tx, types.LatestSignerForChainID(big.NewInt(1)), private(f))
-		if err != nil {
-			f.Fatal(err)
-		}
-		b, err := signed.MarshalBinary()
-		if err != nil {
-			f.Fatal(err)
-		}
+	for _, b := range signedSeeds(f) {
 		f.Add(b)
 	}
 	f.Add(encodeRLP(f, []any{uint64(7), uint64(2), uint64(21000), address(payee), uint64(5), []byte{}}))
@@ -107,6 +115,9 @@ func FuzzTransactionText(f *testing.F) {
 		f.Add(toJSON(f, object(tx, big.NewInt(1))))
 		f.Add(toHex(rawOf(f, tx, big.NewInt(1))))
 	}
+	for _, b := range signedSeeds(f) {
+		f.Add(toHex(b))
+	}
 	f.Add([]byte(`{"nonce":"0x7","Nonce":"0x8"}`))
 	key, b := fuzzKey(f), book()
 	f.Fuzz(func(t *testing.T, payload []byte) {
@@ -115,6 +126,16 @@ func FuzzTransactionText(f *testing.F) {
 			return
 		}
 		same, err := evm.Transaction{}.Decode(reencode(t, payload, key), key, b)
+		if field(in, "signed by") != "" {
+			if err != nil || !reflect.DeepEqual(in.Messages, same.Messages) || !reflect.DeepEqual(in.Effects, same.Effects) {
+				t.Errorf("%q means %+v, but unsigned %+v, %v", payload, in, same, err)
+			}
+			signed := payload
+			if payload[0] == '0' {
+				signed = common.FromHex(string(payload))
+			}
+			same, err = evm.Transaction{}.Decode(signed, key, b)
+		}
 		if err != nil || !reflect.DeepEqual(in, same) {
 			t.Errorf("%q means %+v, but its bytes mean %+v, %v", payload, in, same, err)
 		}

@@ -16,6 +16,12 @@ func canonical(chain string, a common.Address) signer.Contract {
 	return canonicalContracts[a]
 }
 
+// CanonicalContract is the name of a contract that is known without the owner's book.
+func CanonicalContract(chain uint64, a common.Address) (name string, ok bool) {
+	name = canonical(chainName(chain), a).Name
+	return name, name != ""
+}
+
 // canonicalContracts have one address on every chain: their makers put them there with
 // CREATE2 through a fixed factory, or with a transaction made once for all chains, so
 // that the address commits to the code. Chains that derive addresses in another way

@@ -10,6 +10,7 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 
 	"github.com/sealward/sealward/signer"
+	"github.com/sealward/sealward/signer/intent/evm/abi"
 )
 
 // login is a sign-in with Ethereum (ERC-4361): a personal message by which whoever has
@@ -68,7 +69,7 @@ func parseLogin(text string) (*login, error) {
 	}
 	p.uri = p.labelled("URI", loginURI)
 	if version := p.labelled("Version", nil); version != "1" {
-		p.fail("Version", "%s: want 1", quote(version))
+		p.fail("Version", "%s: want 1", abi.Quote(version))
 	}
 	chain := p.labelled("Chain ID", loginChain)
 	p.labelled("Nonce", loginNonce)
@@ -84,11 +85,11 @@ func parseLogin(text string) (*login, error) {
 	}
 	p.resources()
 	if len(p.lines) > 0 {
-		p.fail("end", "%s: want nothing there; parts may be missing, twice or in another order", quote(p.lines[0]))
+		p.fail("end", "%s: want nothing there; parts may be missing, twice or in another order", abi.Quote(p.lines[0]))
 	}
 	var err error
 	if p.chainID, err = strconv.ParseUint(chain, 10, 64); err != nil {
-		p.fail("Chain ID", "%s: more than 64 bits", quote(chain))
+		p.fail("Chain ID", "%s: more than 64 bits", abi.Quote(chain))
 	}
 	return &p.login, p.err
 }
@@ -118,7 +119,7 @@ func (p *loginParser) line() string {
 
 func (p *loginParser) blank() {
 	if line := p.line(); line != "" {
-		p.fail("blank line", "%s: want an empty line there", quote(line))
+		p.fail("blank line", "%s: want an empty line there", abi.Quote(line))
 	}
 }
 
@@ -126,7 +127,7 @@ func (p *loginParser) first() {
 	line := p.line()
 	m := loginFirst.FindStringSubmatch(line)
 	if m == nil {
-		p.fail("first line", `%s: want a domain, without a user name, and " wants you to sign in with your Ethereum account:"`, quote(line))
+		p.fail("first line", `%s: want a domain, without a user name, and " wants you to sign in with your Ethereum account:"`, abi.Quote(line))
 		return
 	}
 	p.scheme, p.domain = m[1], m[2]
@@ -148,7 +149,7 @@ func (p *loginParser) address() {
 // part shows a part and holds it to its grammar.
 func (p *loginParser) part(name, value string, grammar *regexp.Regexp) {
 	if grammar != nil && !grammar.MatchString(value) {
-		p.fail(name, "%s: it has characters that it may not have, or is not of the form that it must have", quote(value))
+		p.fail(name, "%s: it has characters that it may not have, or is not of the form that it must have", abi.Quote(value))
 	}
 	p.parts = append(p.parts, signer.Field{Name: strings.ToLower(name), Value: value})
 }
@@ -171,7 +172,7 @@ func (p *loginParser) labelled(name string, grammar *regexp.Regexp) string {
 func (p *loginParser) time(text string) time.Time {
 	t, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
-		p.fail("time", "%s: there is no such time", quote(text))
+		p.fail("time", "%s: there is no such time", abi.Quote(text))
 	}
 	return t.UTC()
 }
@@ -184,7 +185,7 @@ func (p *loginParser) resources() {
 	for n := 1; len(p.lines) > 0; n++ {
 		uri, ok := strings.CutPrefix(p.line(), "- ")
 		if !ok {
-			p.fail("Resources", "%s: want \"- \" and a URI", quote(uri))
+			p.fail("Resources", "%s: want \"- \" and a URI", abi.Quote(uri))
 		}
 		p.part("resource "+strconv.Itoa(n), uri, loginURI)
 		p.recap = p.recap || strings.HasPrefix(strings.ToLower(uri), "urn:recap:")

@@ -337,6 +337,8 @@ func TestFieldsShowEverythingThatIsSigned(t *testing.T) {
 		{Name: "max priority fee per gas", Value: "1 gwei (1000000000 base units)"},
 		{Name: "max fee", Value: "0.00063 eth (630000000000000 base units)"},
 		{Name: "access list", Value: "2 addresses, 3 storage keys"},
+		{Name: "access list 1", Value: usdc + strings.Repeat(", key 0x"+strings.Repeat("0", 64), 3)},
+		{Name: "access list 2", Value: payee},
 		{Name: "method", Value: "transfer(address,uint256)"},
 		{Name: "token", Value: "usdc (" + usdcID + ")"},
 		{Name: "recipient", Value: payee},

@@ -3,8 +3,6 @@ package evm
 import (
 	"bytes"
 	"encoding/hex"
-	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -113,16 +111,9 @@ func readMessage(payload []byte, digest common.Hash, from *common.Address, chain
 	return r.finish(), nil
 }
 
-// Assemble implements [signer.Decoder]: it returns r || s || v with v 27 or 28,
-// as wallets and contracts expect of personal_sign.
+// Assemble implements [signer.Decoder]: it returns the signature as personal_sign does.
 func (Message) Assemble(_ []byte, _ signer.KeyInfo, signatures [][]byte) ([]byte, error) {
-	sig, err := onlySignature(signatures)
-	if err != nil {
-		return nil, fmt.Errorf("assemble message: %w", err)
-	}
-	out := slices.Clone(sig)
-	out[crypto.RecoveryIDOffset] += 27
-	return out, nil
+	return forContracts("message", signatures)
 }
 
 // text shows the text, and the bytes too unless the text shows them all.

@@ -9,29 +9,37 @@ import (
 // multicallMethods are those of Multicall3. The calls are the contract's own: whoever is
 // called sees Multicall3, on which nobody should have anything.
 var multicallMethods = newFamily(
-	reads("aggregate((address target, bytes callData)[] calls)", aggregate(0)),
-	reads("blockAndAggregate((address target, bytes callData)[] calls)", aggregate(0)),
-	reads("tryAggregate(bool requireSuccess, (address target, bytes callData)[] calls)", aggregate(1)),
-	reads("tryBlockAndAggregate(bool requireSuccess, (address target, bytes callData)[] calls)", aggregate(1)),
-	reads("aggregate3((address target, bool allowFailure, bytes callData)[] calls)", aggregate(0)),
+	reads("aggregate((address target, bytes callData)[] calls)", readAggregate),
+	reads("blockAndAggregate((address target, bytes callData)[] calls)", readAggregate),
+	reads("tryAggregate(bool requireSuccess, (address target, bytes callData)[] calls)", readTryAggregate),
+	reads("tryBlockAndAggregate(bool requireSuccess, (address target, bytes callData)[] calls)", readTryAggregate),
+	reads("aggregate3((address target, bool allowFailure, bytes callData)[] calls)", readAggregate3),
 	paid("aggregate3Value((address target, bool allowFailure, uint256 value, bytes callData)[] calls)", readAggregateValue),
 )
 
-// aggregate reads calls without coin, which are the given argument. An argument before
-// them is whether failure of one fails all.
-func aggregate(calls int) func(*reading, frame, []abi.Value) error {
-	return func(r *reading, f frame, args []abi.Value) error {
-		if calls > 0 {
-			r.field(f.named("fails if one fails"), truth(args[0].Bool()))
-		}
-		return r.each(f, args[calls].Elems, func(i int, c abi.Value) (frame, error) {
-			inner := f.inner(i, c.Elems[0].Address(), new(uint256.Int), c.Elems[len(c.Elems)-1].Bytes)
-			if len(c.Elems) > 2 {
-				r.field(inner.named("may fail"), truth(c.Elems[1].Bool()))
-			}
-			return inner, nil
-		})
-	}
+// readAggregate reads calls without coin, of which none may fail.
+func readAggregate(r *reading, f frame, args []abi.Value) error {
+	return r.aggregate(f, args[0].Elems)
+}
+
+func readTryAggregate(r *reading, f frame, args []abi.Value) error {
+	r.field(f.named("fails if one fails"), truth(args[0].Bool()))
+	return r.aggregate(f, args[1].Elems)
+}
+
+// aggregate reads calls of a target and data.
+func (r *reading) aggregate(f frame, calls []abi.Value) error {
+	return r.each(f, calls, func(i int, c abi.Value) (frame, error) {
+		return f.inner(i, c.Elems[0].Address(), new(uint256.Int), c.Elems[1].Bytes), nil
+	})
+}
+
+func readAggregate3(r *reading, f frame, args []abi.Value) error {
+	return r.each(f, args[0].Elems, func(i int, c abi.Value) (frame, error) {
+		inner := f.inner(i, c.Elems[0].Address(), new(uint256.Int), c.Elems[2].Bytes)
+		r.field(inner.named("may fail"), truth(c.Elems[1].Bool()))
+		return inner, nil
+	})
 }
 
 // readAggregateValue: Multicall3 hands on what it was given, to the last unit. What a call

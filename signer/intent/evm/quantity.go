@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"strconv"
 	"strings"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/holiman/uint256"
 
 	"github.com/sealward/sealward/signer"
+	"github.com/sealward/sealward/signer/intent/evm/abi"
 )
 
 // textReader reads the values of JSON-RPC (Ethereum execution APIs, "Encoding")
@@ -36,18 +38,13 @@ func (r *textReader) uint256(name string, s *string, n *uint256.Int) {
 		r.fail(name, "missing; it is never filled in for you")
 		return
 	}
-	digits, ok := strings.CutPrefix(*s, "0x")
-	switch {
-	case !ok || digits == "" || !isHex(digits):
-		r.fail(name, "%s: want a quantity such as \"0x1b\"", quote(*s))
-	case len(digits) > 1 && digits[0] == '0':
-		r.fail(name, "%s: non-canonical: a quantity has no leading zeros", quote(*s))
-	case len(digits) > 64:
+	switch err := n.SetFromHex(*s); {
+	case errors.Is(err, uint256.ErrLeadingZero):
+		r.fail(name, "%s: non-canonical: a quantity has no leading zeros", abi.Quote(*s))
+	case errors.Is(err, uint256.ErrBig256Range):
 		r.fail(name, "more than 256 bits")
-	default:
-		if err := n.SetFromHex(*s); err != nil {
-			r.fail(name, "%v", err)
-		}
+	case err != nil || (*s)[1] != 'x': // it takes 0X too
+		r.fail(name, "%s: want a quantity such as \"0x1b\"", abi.Quote(*s))
 	}
 }
 
@@ -55,7 +52,7 @@ func (r *textReader) uint64(name string, s *string) uint64 {
 	var n uint256.Int
 	r.uint256(name, s, &n)
 	if !n.IsUint64() {
-		r.fail(name, "%s: more than 64 bits", quote(*s))
+		r.fail(name, "%s: more than 64 bits", abi.Quote(*s))
 	}
 	return n.Uint64()
 }
@@ -65,7 +62,7 @@ func (r *textReader) bytes(name, s string, size int) []byte {
 	b, err := hex.DecodeString(digits)
 	switch {
 	case !ok || err != nil:
-		r.fail(name, "%s: want bytes such as \"0x00ff\"", quote(s))
+		r.fail(name, "%s: want bytes such as \"0x00ff\"", abi.Quote(s))
 	case size >= 0 && len(b) != size:
 		r.fail(name, "%d bytes, want %d", len(b), size)
 	default:
@@ -74,16 +71,10 @@ func (r *textReader) bytes(name, s string, size int) []byte {
 	return nil
 }
 
-// address reads an address and, where it is in mixed case, holds it to its
-// checksum (EIP-55).
 func (r *textReader) address(name, s string) common.Address {
-	a := common.BytesToAddress(r.bytes(name, s, common.AddressLength))
-	if r.err != nil {
-		return a
-	}
-	digits := s[2:]
-	if digits != strings.ToLower(digits) && digits != strings.ToUpper(digits) && s != a.Hex() {
-		r.fail(name, "%s: its checksum (EIP-55) does not hold; check the address with its owner", quote(s))
+	a, err := abi.ParseAddress(s)
+	if err != nil {
+		r.fail(name, "%v", err)
 	}
 	return a
 }
@@ -191,20 +182,9 @@ func (r *textReader) number(name string, n *numberJSON) uint64 {
 	v, err := strconv.ParseUint(string(*n), 10, 64)
 	switch {
 	case err != nil || strconv.FormatUint(v, 10) != string(*n):
-		r.fail(name, "%s: want a quantity such as \"0x1b\", or a whole number", quote(string(*n)))
+		r.fail(name, "%s: want a quantity such as \"0x1b\", or a whole number", abi.Quote(string(*n)))
 	case v > maxSafe:
 		r.fail(name, "%d is more than numbers of JSON hold exactly (2^53-1); write it as a quantity", v)
 	}
 	return v
-}
-
-func isHex(s string) bool {
-	for _, c := range []byte(s) {
-		switch {
-		case '0' <= c && c <= '9', 'a' <= c && c <= 'f', 'A' <= c && c <= 'F':
-		default:
-			return false
-		}
-	}
-	return true
 }

@@ -187,10 +187,9 @@ func (r *reading) blind(f frame, class signer.Class, why string) {
 
 // calldata says how long calldata is and what its digest.
 func (r *reading) calldata(f frame, data []byte) map[string]string {
-	sum := calldataDigest(data)
 	length := strconv.Itoa(len(data))
 	r.field(f.named("calldata length"), length+" bytes")
-	return map[string]string{"calldata_length": length, "calldata_digest": "0x" + hex.EncodeToString(sum[:])}
+	return map[string]string{"calldata_length": length, "calldata_digest": CalldataDigest(data).Hex()}
 }
 
 // along is the coin that a call takes along.

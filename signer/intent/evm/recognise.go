@@ -66,7 +66,7 @@ func shape(b []byte) (out outline, ok bool) {
 
 // isLegacy reports whether the values begin like a transaction of type 0.
 func isLegacy(items []byte) bool {
-	f := fields{rest: items}
+	f := newFields("", items)
 	tx := transaction{}
 	tx.nonce = f.uint64("nonce")
 	f.uint256("gas price", &tx.price)
@@ -74,7 +74,7 @@ func isLegacy(items []byte) bool {
 	tx.to = f.recipient()
 	f.uint256("value", &tx.value)
 	f.bytes("data")
-	return f.err == nil
+	return *f.err == nil
 }
 
 // isTransactionJSON goes by the names alone: a nonce and some word about gas, as also

@@ -2,6 +2,8 @@ package evm
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/crypto"
@@ -48,4 +50,24 @@ func signatureOf(sig []byte) signature {
 	s.r.SetBytes(sig[:32])
 	s.s.SetBytes(sig[32:64])
 	return s
+}
+
+// onlySignature returns the one signature, which must be r || s || v.
+func onlySignature(signatures [][]byte) ([]byte, error) {
+	if len(signatures) != 1 || len(signatures[0]) != crypto.SignatureLength || signatures[0][crypto.RecoveryIDOffset] > 1 {
+		return nil, fmt.Errorf("want one signature of %d bytes with v 0 or 1", crypto.SignatureLength)
+	}
+	return signatures[0], nil
+}
+
+// forContracts is the one signature of a text as wallets return it, and contracts take it:
+// r || s || v, with v 27 or 28 (Yellow Paper, appendix E.1, ECREC).
+func forContracts(what string, signatures [][]byte) ([]byte, error) {
+	sig, err := onlySignature(signatures)
+	if err != nil {
+		return nil, fmt.Errorf("assemble %s: %w", what, err)
+	}
+	out := slices.Clone(sig)
+	out[crypto.RecoveryIDOffset] += 27
+	return out, nil
 }

@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/sealward/sealward/signer"
+	"github.com/sealward/sealward/signer/intent/evm/abi"
 )
 
 // textWarnings warns of a text that may not read as it looks. It is about characters
@@ -21,7 +22,7 @@ func (r *reading) textWarnings(name, s string) {
 	}
 	if word, mixed := mixedWord(s); mixed {
 		r.warn(WarnMixedScripts, signer.SeverityWarn,
-			name+": the word "+quote(word)+" has letters of several alphabets that look alike: it may not read as it looks")
+			name+": the word "+abi.Quote(word)+" has letters of several alphabets that look alike: it may not read as it looks")
 	}
 }
 

@@ -41,7 +41,7 @@ type signed struct {
 }
 
 // maxListed bounds the entries of the access list, the blobs and the authorisations
-// together: people read them, and each authorisation costs the recovery of a key.
+// together: each is shown, and each authorisation costs the recovery of a key.
 const maxListed = 512
 
 // parse reads the bytes of a transaction, unsigned or signed, and refuses them unless
@@ -64,10 +64,10 @@ func parse(raw []byte) (*transaction, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := fields{what: "transaction", rest: items}
-	tx.read(&f, withSignature)
-	if f.err != nil {
-		return nil, f.err
+	f := newFields("transaction", items)
+	tx.read(f, withSignature)
+	if *f.err != nil {
+		return nil, *f.err
 	}
 	if n := len(tx.access) + len(tx.blobs) + len(tx.auths); n > maxListed {
 		return nil, signer.Invalid("transaction of type %d: %d entries of access list, blobs and authorizations; the most is %d", kind, n, maxListed)
@@ -194,7 +194,7 @@ func (tx *transaction) read(f *fields, withSignature bool) {
 // and s.
 func (tx *transaction) readTail(f *fields) {
 	last, r, s := f.bytes("chain id or v"), f.bytes("r"), f.bytes("s")
-	if f.err != nil {
+	if *f.err != nil {
 		return
 	}
 	if len(r) == 0 && len(s) == 0 {
@@ -209,9 +209,9 @@ func (tx *transaction) readTail(f *fields) {
 	var v uint256.Int
 	f.integer("v", last, 9, &v)
 	switch twice, low := new(uint256.Int).SubUint64(&v, 35), v.LtUint64(35); {
-	case f.err != nil:
+	case *f.err != nil:
 	case low && (v.Uint64() == 27 || v.Uint64() == 28):
-		f.err = beforeEIP155("sign it again with one")
+		*f.err = beforeEIP155("sign it again with one")
 	case low:
 		f.fail("v", "%d; want 35 or more: twice the chain id, and 35 or 36", v.Uint64())
 	default:

@@ -2,11 +2,9 @@ package evm
 
 import (
 	"bytes"
-	"fmt"
 	"slices"
 
 	"github.com/ethereum/go-ethereum/common"
-	"github.com/ethereum/go-ethereum/crypto"
 
 	"github.com/sealward/sealward/signer"
 	"github.com/sealward/sealward/signer/intent/evm/abi"
@@ -23,7 +21,11 @@ import (
 //
 // It cannot be known whether an account that is a contract takes the key's signatures
 // for its own (ERC-1271), for data that does not name it.
-type TypedData struct{}
+type TypedData struct {
+	// Chain is what Preview reads data for that names no chain (CAIP-2), where one is
+	// meant.
+	Chain string
+}
 
 var _ signer.Decoder = TypedData{}
 
@@ -40,15 +42,14 @@ func (TypedData) Decode(payload []byte, key signer.KeyInfo, book signer.Book) (s
 	if err != nil {
 		return signer.Intent{}, err
 	}
-	chain, err := typedChain(data, key)
-	if err != nil {
-		return signer.Intent{}, err
+	if id := data.Domain.ChainID; id != nil && !slices.Contains(key.Chains, chainName(*id)) {
+		return signer.Intent{}, wrongChain("typed data: domain.chainId", *id, key)
 	}
-	return readTyped(data, chain, &from, book)
+	return readTyped(data, typedChain(data, key.Chains...), &from, book)
 }
 
 // Preview is what [Transaction.Preview] is.
-func (TypedData) Preview(payload []byte, from string, book signer.Book) (signer.Intent, error) {
+func (d TypedData) Preview(payload []byte, from string, book signer.Book) (signer.Intent, error) {
 	sender, err := readSender(from)
 	if err != nil {
 		return signer.Intent{}, err
@@ -57,28 +58,22 @@ func (TypedData) Preview(payload []byte, from string, book signer.Book) (signer.
 	if err != nil {
 		return signer.Intent{}, err
 	}
-	chain := chainName(everyChain)
-	if id := data.Domain.ChainID; id != nil {
-		chain = chainName(*id)
-	}
-	in, err := readTyped(data, chain, sender, book)
+	in, err := readTyped(data, typedChain(data, d.Chain), sender, book)
 	in.Messages = nil
 	return in, err
 }
 
 // typedChain is the chain to read typed data for. Without one in its domain it holds on
-// every chain; a key that signs for a single one has it read for that. For others, and
-// in a preview, it is "eip155:0", which is no chain.
-func typedChain(data *typeddata.Data, key signer.KeyInfo) (string, error) {
+// every chain, and is read for the one that is meant; where several are, or none, that is
+// "eip155:0", which is no chain.
+func typedChain(data *typeddata.Data, meant ...string) string {
 	switch id := data.Domain.ChainID; {
-	case id != nil && !slices.Contains(key.Chains, chainName(*id)):
-		return "", wrongChain("typed data: domain.chainId", *id, key)
 	case id != nil:
-		return chainName(*id), nil
-	case len(key.Chains) == 1:
-		return key.Chains[0], nil
+		return chainName(*id)
+	case len(meant) == 1 && meant[0] != "":
+		return meant[0]
 	default:
-		return chainName(everyChain), nil
+		return chainName(everyChain)
 	}
 }
 
@@ -89,16 +84,10 @@ func (TypedData) Recognises(payload []byte) bool {
 	return len(payload) == preimage && bytes.HasPrefix(payload, []byte("\x19\x01")) || typeddata.Looks(payload)
 }
 
-// Assemble implements [signer.Decoder]: it returns r || s || v with v 27 or 28, as
-// eth_signTypedData_v4 does.
+// Assemble implements [signer.Decoder]: it returns the signature as eth_signTypedData_v4
+// does.
 func (TypedData) Assemble(_ []byte, _ signer.KeyInfo, signatures [][]byte) ([]byte, error) {
-	sig, err := onlySignature(signatures)
-	if err != nil {
-		return nil, fmt.Errorf("assemble typed data: %w", err)
-	}
-	out := slices.Clone(sig)
-	out[crypto.RecoveryIDOffset] += 27
-	return out, nil
+	return forContracts("typed data", signatures)
 }
 
 // typed is the reading of typed data.
@@ -139,8 +128,8 @@ func readTyped(data *typeddata.Data, chain string, from *common.Address, book si
 func (t *typed) message() error {
 	s, ok := standardOf(t.data)
 	switch {
-	case !ok || s.read == nil:
-		t.unknownMessage(s.name)
+	case !ok:
+		t.unknownMessage(lookAlikes[t.data.TypeText])
 		t.warn(WarnUnknownTypedData, signer.SeverityDanger, "what type "+t.data.PrimaryType+" does is not known: it could move anything")
 		return nil
 	case t.data.Domain.VerifyingContract == nil:

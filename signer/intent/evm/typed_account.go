@@ -89,7 +89,7 @@ func (t *typed) safeOperation(times []abi.Value, op userOp) error {
 			more = lasting(more, until)
 		}
 	}
-	if c, _ := t.contract(f.to); c.Kind != signer.ContractEntryPoint {
+	if t.at(f.to).contract.Kind != signer.ContractEntryPoint {
 		t.unknownMessage("")
 		t.warn(WarnUnknownContract, signer.SeverityDanger, "it is for an EntryPoint at "+t.hex(f.to)+", which is not known")
 	}

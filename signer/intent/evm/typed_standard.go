@@ -14,8 +14,7 @@ type standard struct {
 	// known reports whether the contract, with the domain as it is, is one for which
 	// the standard says what the type does.
 	known func(*typed) bool
-	// read adds what the message does. The value is one of the type. Without read, a
-	// type is known by name only.
+	// read adds what the message does. The value is one of the type.
 	read func(*typed, abi.Value) error
 }
 
@@ -32,10 +31,6 @@ const (
 // standards are the known types by their whole text, that of the types they refer to
 // included. Equal texts are equal type hashes, and with the values equal digests; a
 // type that differs in a space is another one.
-//
-// Delegation of votes moves no value and grants no power over any, and no class of
-// effects is about votes; the forwarders of ERC-2771 differ in what they append to the
-// call they make. Both are known by name, and are unknown messages.
 var standards = map[string]standard{
 	"Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)": {
 		"ERC-2612 permit", knownToken, (*typed).erc2612},
@@ -69,13 +64,16 @@ var standards = map[string]standard{
 		"user operation of a Safe", knownSafeModule, (*typed).safeOperation6},
 	"SafeOp(address safe,uint256 nonce,bytes initCode,bytes callData,uint128 verificationGasLimit,uint128 callGasLimit,uint256 preVerificationGas,uint128 maxPriorityFeePerGas,uint128 maxFeePerGas,bytes paymasterAndData,uint48 validAfter,uint48 validUntil,address entryPoint)": {
 		"user operation of a Safe", knownSafeModule, (*typed).safeOperation7},
+}
 
-	"Delegation(address delegatee,uint256 nonce,uint256 expiry)": {
-		name: "delegation of votes (ERC-5805)"},
-	"ForwardRequest(address from,address to,uint256 value,uint256 gas,uint256 nonce,bytes data)": {
-		name: "request to a forwarder (ERC-2771)"},
-	"ForwardRequest(address from,address to,uint256 value,uint256 gas,uint256 nonce,uint48 deadline,bytes data)": {
-		name: "request to a forwarder (ERC-2771)"},
+// lookAlikes are types that are known by their name alone, and are unknown messages.
+// Delegation of votes moves no value and grants no power over any, and no class of
+// effects is about votes; the forwarders of ERC-2771 differ in what they append to the
+// call they make.
+var lookAlikes = map[string]string{
+	"Delegation(address delegatee,uint256 nonce,uint256 expiry)":                                                 "delegation of votes (ERC-5805)",
+	"ForwardRequest(address from,address to,uint256 value,uint256 gas,uint256 nonce,bytes data)":                 "request to a forwarder (ERC-2771)",
+	"ForwardRequest(address from,address to,uint256 value,uint256 gas,uint256 nonce,uint48 deadline,bytes data)": "request to a forwarder (ERC-2771)",
 }
 
 func standardOf(d *typeddata.Data) (standard, bool) {
@@ -135,6 +133,5 @@ func knownSafeModule(t *typed) bool {
 
 // isKind reports whether the verifying contract is known as one of a kind.
 func (t *typed) isKind(k signer.ContractKind) bool {
-	c, ok := t.contract(t.verifier())
-	return ok && c.Kind == k
+	return t.at(t.verifier()).contract.Kind == k
 }

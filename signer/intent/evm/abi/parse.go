@@ -30,7 +30,7 @@ func (m Method) Selector() [4]byte {
 func Parse(text string) (*Type, error) {
 	t, err := parse(text, func(p *parser) (*Type, error) { return p.typ(1) })
 	if err != nil {
-		return nil, fmt.Errorf("type %s: %w", quote(text), err)
+		return nil, fmt.Errorf("type %s: %w", Quote(text), err)
 	}
 	return t, nil
 }
@@ -49,7 +49,7 @@ func ParseSignature(text string) (Method, error) {
 		return p.tuple(1)
 	})
 	if err != nil {
-		return Method{}, fmt.Errorf("signature %s: %w", quote(text), err)
+		return Method{}, fmt.Errorf("signature %s: %w", Quote(text), err)
 	}
 	return Method{Name: name, Args: args}, nil
 }
@@ -126,7 +126,7 @@ func (p *parser) want(what string) error {
 	if p.space(); p.pos == len(p.text) {
 		return fmt.Errorf("it ends where %s is due", what)
 	}
-	return fmt.Errorf("at byte %d, %s where %s is due", p.pos+1, quote(p.text[p.pos:]), what)
+	return fmt.Errorf("at byte %d, %s where %s is due", p.pos+1, Quote(p.text[p.pos:]), what)
 }
 
 // typ reads a type at a depth, its dimensions included.
@@ -188,7 +188,7 @@ func (p *parser) tuple(depth int) (*Type, error) {
 			return nil, err
 		}
 		if names[name] {
-			return nil, fmt.Errorf("two fields of one tuple are called %s", quote(name))
+			return nil, fmt.Errorf("two fields of one tuple are called %s", Quote(name))
 		}
 		names[name] = name != ""
 		t.Fields = append(t.Fields, Field{Name: name, Type: ft})
@@ -241,7 +241,7 @@ func elementary(name string) (*Type, error) {
 		return nil, errors.New("values of type function are not supported")
 	}
 	if strings.HasPrefix(name, "fixed") || strings.HasPrefix(name, "ufixed") {
-		return nil, fmt.Errorf("%s: fixed-point numbers are not supported", quote(name))
+		return nil, fmt.Errorf("%s: fixed-point numbers are not supported", Quote(name))
 	}
 	prefix := strings.TrimRight(name, "0123456789")
 	if n, ok := number(name[len(prefix):]); ok {
@@ -254,7 +254,7 @@ func elementary(name string) (*Type, error) {
 			return &Type{Kind: FixedBytes, Size: n}, nil
 		}
 	}
-	return nil, fmt.Errorf("there is no type %s", quote(name))
+	return nil, fmt.Errorf("there is no type %s", Quote(name))
 }
 
 // number reads a decimal number in the one way to write it.
@@ -263,8 +263,9 @@ func number(digits string) (int, bool) {
 	return int(n), err == nil && digits == strconv.FormatUint(n, 10)
 }
 
-// quote makes hostile text safe to put into an error.
-func quote(s string) string {
+// Quote makes hostile text safe to put into an error: what is not printable ASCII is
+// escaped, and what is long is cut off and its length said.
+func Quote(s string) string {
 	const most = 100
 	if len(s) <= most {
 		return strconv.QuoteToASCII(s)

@@ -195,3 +195,29 @@ func TestMustParseSignaturePanics(t *testing.T) {
 	}()
 	abi.MustParseSignature("transfer(address")
 }
+
+func TestParseAddress(t *testing.T) {
+	const address, low = "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359", "fb6916095ca1df60bb79ce92ce3ea74c37c5d359"
+	for name, text := range map[string]string{
+		"with its checksum": address, "in lower case": "0x" + low, "in upper case": "0x" + strings.ToUpper(low),
+	} {
+		if a, err := abi.ParseAddress(text); err != nil || a.Hex() != address {
+			t.Errorf("%s: ParseAddress(%q) = %s, %v", name, text, a, err)
+		}
+	}
+	for name, c := range map[string]struct{ text, want string }{
+		"nothing":           {"", "is no address"},
+		"no prefix":         {low, "is no address"},
+		"an odd prefix":     {"0X" + low, "is no address"},
+		"19 bytes":          {"0x" + low[2:], "is no address"},
+		"21 bytes":          {"0x00" + low, "is no address"},
+		"a name":            {"vitalik.eth", `"vitalik.eth" is no address`},
+		"a wrong checksum":  {"0xFb" + address[4:], "checksum (EIP-55)"},
+		"hostile text":      {"0x\u202e", `"0x\u202e"`},
+		"hostile long text": {strings.Repeat("0", 1000), "(1000 bytes)"},
+	} {
+		if a, err := abi.ParseAddress(c.text); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: ParseAddress(%q) = %s, %v; want %q in the error", name, c.text, a, err, c.want)
+		}
+	}
+}

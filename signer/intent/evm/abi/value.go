@@ -1,7 +1,10 @@
 package abi
 
 import (
+	"encoding/hex"
+	"fmt"
 	"math/big"
+	"strings"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/holiman/uint256"
@@ -121,6 +124,21 @@ func Addr(a common.Address) Value {
 	v := Value{Type: addressType}
 	v.Word.SetBytes20(a[:])
 	return v
+}
+
+// ParseAddress reads an address as people write one: "0x" and 40 hexadecimal digits. Where
+// they are in mixed case, they are held to their checksum (EIP-55).
+func ParseAddress(text string) (common.Address, error) {
+	digits, ok := strings.CutPrefix(text, "0x")
+	raw, err := hex.DecodeString(digits)
+	if !ok || err != nil || len(raw) != common.AddressLength {
+		return common.Address{}, fmt.Errorf("%s is no address; want \"0x\" and 40 hexadecimal digits", Quote(text))
+	}
+	a := common.Address(raw)
+	if digits != strings.ToLower(digits) && digits != strings.ToUpper(digits) && text != a.Hex() {
+		return common.Address{}, fmt.Errorf("%s: its checksum (EIP-55) does not hold; check the address with its owner", Quote(text))
+	}
+	return a, nil
 }
 
 // BytesValue is bytes of any length.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sealward/sealward/signer"
 	"github.com/sealward/sealward/signer/intent/evm/abi"
+	"github.com/sealward/sealward/signer/intent/evm/erc7730"
 )
 
 // The most that one payload may cost. Tests allow ten times the time, since they run
@@ -101,7 +102,7 @@ func TestHostileFolders(t *testing.T) {
 	plain := descriptor("", "f(address to)", `{"intent":"Do","fields":[{"path":"to"}]}`)
 	where := fmt.Sprintf(`{"chainId": 1, "address": %q}`, router.Hex())
 	var labels, formats strings.Builder
-	for i := range 25_000 {
+	for i := range 40_000 {
 		fmt.Fprintf(&labels, `"%x":"",`, i)
 	}
 	for i := range 10 {
@@ -112,7 +113,7 @@ func TestHostileFolders(t *testing.T) {
 		return strings.Replace(text, `"formats": {`, `"formats": {`+formats.String(), 1)
 	}
 	for name, text := range map[string]string{
-		"one deployment, again and again": strings.Replace(plain, where, repeat(10_000, where), 1),
+		"one deployment, again and again": strings.Replace(plain, where, repeat(5_000, where), 1),
 		"an intent of many labels":        strings.Replace(plain, `"intent":"Do"`, `"intent":{`+labels.String()+`"z":""}`, 1),
 		"types that many fields share":    shared(`{"types":[` + repeat(10_000, `"eoa"`) + `]}`),
 		"sources that many fields share":  shared(`{"sources":[` + repeat(10_000, `"ens"`) + `]}`),
@@ -120,9 +121,55 @@ func TestHostileFolders(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			files := []string{"a.json", text, "b.json", text, "c.json", text}
 			_, took, _, _ := measured(func() (*signer.ClearSigning, error) { folder(t, files...); return nil, nil })
-			if took > 4*time.Second { // what grows with the square takes more
+			if took > 15*time.Second { // what grows with the square takes more
 				t.Errorf("took %v", took)
 			}
 		})
 	}
 }
+
+// TestLargeFolders has as many files as there may be, for one contract, and what a few
+// files can be for that are made for it. Most of the time goes into reading JSON.
+func TestLargeFolders(t *testing.T) {
+	many := func(n int, file func(i int) string) (files []string) {
+		for i := range n {
+			files = append(files, fmt.Sprintf("%04d.json", i), file(i))
+		}
+		return files
+	}
+	message := func(domain, intent string) string {
+		return fmt.Sprintf(`{"$schema":"erc7730-v2.schema.json","context":{"eip712":{"deployments":[{"chainId":1,"address":%q}],"domain":{%s}}},
+			"display":{"formats":{"A(uint8 x)":{"intent":%q,"fields":[]}}}}`, router.Hex(), domain, intent)
+	}
+	var places, formats strings.Builder
+	for i := range 1000 {
+		fmt.Fprintf(&places, `,{"chainId":%d,"address":%q}`, i+2, router.Hex())
+		fmt.Fprintf(&formats, `,"f%d()":{"fields":[]}`, i)
+	}
+	wide := strings.Replace(descriptor("", "f()", `{"fields":[]}`+formats.String()), "}]}}", "}"+places.String()+"]}}", 1)
+	for name, test := range map[string]struct {
+		files   []string
+		refused int
+		reason  string
+	}{
+		"of different functions": {many(maxFiles, func(i int) string { return descriptor("", fmt.Sprintf("f%d()", i), `{"fields":[]}`) }), 0, ""},
+		"that all differ":        {many(maxFiles, func(i int) string { return descriptor("", "f()", fmt.Sprintf(`{"intent":"%d","fields":[]}`, i)) }), maxFiles, "say"},
+		"of messages of different versions": {many(maxFiles, func(i int) string { return message(fmt.Sprintf(`"version":"%d"`, i), fmt.Sprint(i)) }),
+			maxFiles - 64, "more than 64 descriptors"},
+		"of a thousand functions of a thousand contracts": {[]string{"a.json", wide, "b.json", good, "c.json", wide}, 2, "more than 262144 functions"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var refused []erc7730.Refusal
+			_, took, memory, _ := measured(func() (*signer.ClearSigning, error) { refused = folder(t, test.files...).Refused(); return nil, nil })
+			t.Logf("pinned and loaded in %v, %d MB allocated", took.Round(time.Millisecond), memory>>20)
+			if len(refused) != test.refused || test.refused > 0 && !strings.Contains(refused[len(refused)-1].Reason, test.reason) {
+				t.Errorf("%d refused, the last: %v; want %d, because %q", len(refused), refused[max(0, len(refused)-1):], test.refused, test.reason)
+			}
+			if took > 15*time.Second || memory > 1<<30 { // each against each takes more
+				t.Errorf("took %v and %d bytes", took, memory)
+			}
+		})
+	}
+}
+
+const maxFiles = 4096

@@ -1,14 +1,13 @@
 package erc7730
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 
-	"github.com/ethereum/go-ethereum/common"
 	"github.com/holiman/uint256"
 
 	"github.com/sealward/sealward/signer"
+	"github.com/sealward/sealward/signer/intent/evm"
 	"github.com/sealward/sealward/signer/intent/evm/abi"
 )
 
@@ -60,21 +59,29 @@ func (r *reader) embedded(p *params, env []place, v abi.Value) (string, []signer
 	return r.nested(inner, data)
 }
 
-// nested shows a call, and what is in it where a descriptor can say.
+// nested shows a call, and what is in it where a descriptor can say. What it is known to
+// send along is shown whatever the descriptor shows.
 func (r *reader) nested(c container, data []byte) (string, []signer.Labelled, error) {
-	target := r.who(c.to, c.chain, nil)
+	target := r.who(c.to, c.chain, &noParams)
+	if c.value != nil {
+		target += " with " + assetAmount(c.value.ToBig(), coin(c.chain, r.book))
+	}
 	if len(data) == 0 {
 		return "no calldata for " + target, nil, nil
 	}
 	if r.budget.decoded -= len(data); r.budget.decoded < 0 { // they are hashed
 		return "", nil, fmt.Errorf("more than %d bytes of embedded calls", maxDecoded)
 	}
-	d, f := r.set.find(c.chain, c.to, data)
-	unread := fmt.Sprintf("%d bytes of calldata for %s, digest %s", len(data), target, calldataDigest(data).Hex())
-	if d == nil || r.calls+1 == maxCalls {
+	unread := fmt.Sprintf("%d bytes of calldata for %s, digest %s", len(data), target, evm.CalldataDigest(data).Hex())
+	d, f := r.set.find(c, data)
+	switch {
+	case d == nil, r.calls+1 == maxCalls:
 		return unread, nil, nil
+	case c.to != r.c.to && r.unread[r.c.account()]:
+		// It may call the other, or run the other's code in its own place, as a Safe does.
+		return unread + ", not read: what " + r.c.to.Hex() + " does with it is not known", nil, nil
 	}
-	in := &reader{set: r.set, d: d, f: f, c: c, book: r.book, budget: r.budget, calls: r.calls + 1}
+	in := &reader{set: r.set, d: d, f: f, c: c, book: r.book, budget: r.budget, calls: r.calls + 1, unread: r.unread}
 	if err := in.decode(data[4:]); err != nil {
 		return unread + ", not as its descriptor has it: " + err.Error(), nil, nil
 	}
@@ -90,11 +97,4 @@ func (r *reader) nested(c container, data []byte) (string, []signer.Labelled, er
 		intent = cs.Intent
 	}
 	return "call to " + target + ": " + intent, cs.Fields, nil
-}
-
-// calldataDigest: ERC-8213, "Calldata Digest".
-func calldataDigest(data []byte) common.Hash {
-	var length [32]byte
-	binary.BigEndian.PutUint64(length[24:], uint64(len(data)))
-	return common.Hash(keccak(append(length[:], data...)))
 }

@@ -4,76 +4,166 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 	"strconv"
 )
 
+// Bounds of what is compared.
+const (
+	maxClaims  = 1 << 18 // functions and messages of contracts, in a folder
+	maxStances = 64      // that differ, of one of them
+)
+
+// claim is a function of a contract or a type of message for one, which a descriptor
+// says something of. The zero deployment stands for any contract.
+type claim struct {
+	at   deployment
+	what string // a selector, or a type text
+}
+
+// claims are all that a descriptor says something of, in a fixed order.
+func (d *descriptor) claims() iter.Seq2[claim, *format] {
+	places := d.deployments
+	if len(places) == 0 {
+		places = []deployment{{}}
+	}
+	keys := sortedKeys(d.formats)
+	return func(yield func(claim, *format) bool) {
+		for _, at := range places {
+			for _, what := range keys {
+				if !yield(claim{at, what}, d.formats[what]) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// stance is what one or more descriptors say of a claim, in the same words and under the
+// same conditions.
+type stance struct {
+	d       *descriptor // the first of them
+	f       *format
+	next    *stance // another of the same claim
+	against *stance // one that says something else of the same; nil: none
+	where   deployment
+}
+
+// stances are what descriptors say, by what they say it of, so that each descriptor is
+// held against those alone that speak of the same.
+type stances struct {
+	first map[claim]*stance
+	order []claim // in which they were made
+}
+
 // conflicts finds descriptors that say different things of one function or type of
 // message. Neither can be preferred, so both are refused.
 func conflicts(all []*descriptor) map[*descriptor]Refusal {
-	x := comparison{refused: map[*descriptor]Refusal{}, done: map[[2]*descriptor]bool{}}
-	here := map[deployment][]*descriptor{}
+	x := stances{first: map[claim]*stance{}}
 	for _, d := range all {
-		for _, at := range d.deployments {
-			for _, other := range here[at] {
-				x.compare(d, other, at)
-			}
-			here[at] = append(here[at], d)
+		for c, f := range d.claims() {
+			x.add(c, d, f)
 		}
 	}
-	// What applies to any contract is held against all that is said of some.
-	for i, d := range all {
-		if len(d.deployments) > 0 {
-			continue
-		}
-		for j, other := range all {
-			if len(other.deployments) == 0 && j < i {
-				x.compare(d, other, deployment{})
-			}
-			if k := slices.IndexFunc(other.deployments, d.allows); k >= 0 {
-				x.compare(d, other, other.deployments[k])
+	x.compare()
+	refused := map[*descriptor]Refusal{}
+	for _, d := range all {
+		for c, f := range d.claims() {
+			if reason := x.find(c, d, f).fault(); reason != "" {
+				refused[d] = Refusal{File: d.file, Place: f.place, Reason: reason}
+				break
 			}
 		}
 	}
-	return x.refused
+	return refused
 }
 
-// comparison is which descriptors were compared, and what came of it.
-type comparison struct {
-	refused map[*descriptor]Refusal
-	done    map[[2]*descriptor]bool
+// find is the stance of a descriptor, or nil.
+func (x *stances) find(c claim, d *descriptor, f *format) *stance {
+	for s := x.first[c]; s != nil; s = s.next {
+		if s.f.said == f.said && s.d.bindsAs(d) {
+			return s
+		}
+	}
+	return nil
 }
 
-// compare refuses two descriptors that say different things of what both are for. The
-// zero deployment stands for any contract.
-func (x *comparison) compare(a, b *descriptor, at deployment) {
-	pair := [2]*descriptor{a, b}
-	if x.done[pair] || !together(a, b) {
+// add files a stance that is not there yet. One too many is not there when it is looked
+// for.
+func (x *stances) add(c claim, d *descriptor, f *format) {
+	if x.find(c, d, f) != nil {
 		return
 	}
-	x.done[pair] = true
-	for _, what := range sortedKeys(a.formats) {
-		f, g := a.formats[what], b.formats[what]
-		if g != nil && f.said != g.said {
-			x.refuse(a, f, b, at)
-			x.refuse(b, g, a, at)
-			return
+	s := &stance{d: d, f: f}
+	last := x.first[c]
+	if last == nil {
+		x.first[c], x.order = s, append(x.order, c)
+		return
+	}
+	n := 1
+	for ; last.next != nil; last = last.next {
+		n++
+	}
+	if n < maxStances {
+		last.next = s
+	}
+}
+
+// compare holds the stances of each claim against each other, and against those of the
+// same message for any contract.
+func (x *stances) compare() {
+	for _, c := range x.order {
+		for s := x.first[c]; s != nil; s = s.next {
+			for o := s.next; o != nil; o = o.next {
+				meet(s, o, c.at)
+			}
+			if c.at == (deployment{}) {
+				continue
+			}
+			for o := x.first[claim{what: c.what}]; o != nil; o = o.next {
+				if o.d.allows(c.at) {
+					meet(s, o, c.at)
+				}
+			}
 		}
 	}
 }
 
-func (x *comparison) refuse(d *descriptor, f *format, other *descriptor, at deployment) {
-	if _, done := x.refused[d]; done {
+// meet notes of two stances that they say different things of what both are for.
+func meet(a, b *stance, where deployment) {
+	if a.f.said == b.f.said || !together(a.d, b.d) {
 		return
+	}
+	if a.against == nil {
+		a.against, a.where = b, where
+	}
+	if b.against == nil {
+		b.against, b.where = a, where
+	}
+}
+
+// fault is why a stance is not taken; empty if it is.
+func (s *stance) fault() string {
+	switch {
+	case s == nil:
+		return fmt.Sprintf("more than %d descriptors say different things of it; remove some of them", maxStances)
+	case s.against == nil:
+		return ""
 	}
 	where := "any contract"
-	if at.chain != 0 {
-		where = chainID(at.chain) + ":" + at.address.Hex()
+	if s.where.chain != 0 {
+		where = chainID(s.where.chain) + ":" + s.where.address.Hex()
 	}
-	x.refused[d] = Refusal{
-		File: d.file, Place: f.place,
-		Reason: fmt.Sprintf("%s says something else of it, for %s; neither is used until one of them is removed", quote(other.file), where),
+	return fmt.Sprintf("%s says something else of it, for %s; neither is used until one of them is removed", quote(s.against.d.file), where)
+}
+
+// bindsAs reports whether two contexts want the same of a domain.
+func (d *descriptor) bindsAs(other *descriptor) bool {
+	if (d.separator == nil) != (other.separator == nil) || d.separator != nil && *d.separator != *other.separator {
+		return false
 	}
+	return slices.Equal(d.domain, other.domain)
 }
 
 // together reports whether one domain can be what two contexts want.

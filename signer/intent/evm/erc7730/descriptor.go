@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/ethereum/go-ethereum/common"
-	"github.com/ethereum/go-ethereum/crypto"
 
 	"github.com/sealward/sealward/signer/intent/evm/abi"
 	"github.com/sealward/sealward/signer/intent/evm/typeddata"
@@ -366,6 +365,3 @@ func parseAddress(s string) (common.Address, bool) {
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
-
-// keccak is the hash of what typed data and ERC-7828 hash.
-func keccak(b []byte) []byte { return crypto.Keccak256(b) }

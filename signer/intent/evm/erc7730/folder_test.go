@@ -68,12 +68,12 @@ func TestIncludesThatAreRefused(t *testing.T) {
 		}
 	})
 	t.Run("a large file that many include", func(t *testing.T) {
-		files := []string{"base.json", `{"$schema":"erc7730-v2.schema.json","$comment":"` + strings.Repeat("x", 1<<20-100) + `"}`}
-		for i := range 40 {
+		files := []string{"base.json", `{"$schema":"erc7730-v2.schema.json","$comment":"` + strings.Repeat("x", 512<<10-100) + `"}`}
+		for i := range 72 {
 			files = append(files, fmt.Sprintf("%02d.json", i), `{"$schema":"erc7730-v2.schema.json","includes":"base.json"}`)
 		}
 		r := refusals(t, files...)
-		if len(r) != 8 || !strings.Contains(r["39.json"].Reason, "read more than 33554432 bytes in all") {
+		if len(r) != 8 || !strings.Contains(r["71.json"].Reason, "read more than 33554432 bytes in all") {
 			t.Errorf("refused = %v", r)
 		}
 	})
@@ -159,10 +159,10 @@ func TestBoundsOfAFolder(t *testing.T) {
 		fill func(dir fstest.MapFS)
 		want string
 	}{
-		"a large file":          {func(d fstest.MapFS) { d["x.json"] = &fstest.MapFile{Data: make([]byte, 1<<20+1)} }, `"x.json" has more than 1048576 bytes`},
+		"a large file":          {func(d fstest.MapFS) { d["x.json"] = &fstest.MapFile{Data: make([]byte, 512<<10+1)} }, `"x.json" has more than 524288 bytes`},
 		"too many descriptors":  {func(d fstest.MapFS) { many(d, 4097, ".json", nil) }, "more than 4096 files end in .json"},
 		"too many of any sort":  {func(d fstest.MapFS) { many(d, 1<<16, ".txt", nil) }, "more than 65536 files"},
-		"too much in all":       {func(d fstest.MapFS) { many(d, 65, ".json", make([]byte, 1<<20)) }, "more than 33554432 bytes in all"},
+		"too much in all":       {func(d fstest.MapFS) { many(d, 65, ".json", make([]byte, 512<<10)) }, "more than 33554432 bytes in all"},
 		"a name of two lines":   {func(d fstest.MapFS) { d["a\nb.json"] = &fstest.MapFile{} }, `"a\nb.json": a path has at most 512 printable ASCII characters`},
 		"a name that is hidden": {func(d fstest.MapFS) { d["a\u202eb.json"] = &fstest.MapFile{} }, `"a\u202eb.json": a path`},
 	} {

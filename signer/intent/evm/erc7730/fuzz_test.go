@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -149,7 +150,7 @@ func TestHostileText(t *testing.T) {
 		{Label: "E", Value: nasty + " (1)"},
 		{Label: "A", Value: router.Hex() + " (" + nasty + ", says its descriptor)"},
 	}
-	if !reflect.DeepEqual(cs.Fields, want) || cs.Intent != nasty || cs.InterpolatedIntent != nasty+" "+nasty {
+	if !reflect.DeepEqual(cs.Fields, want) || cs.Intent != nasty || cs.InterpolatedIntent != strconv.QuoteToASCII(nasty)+" "+nasty {
 		t.Errorf("got %q", cs)
 	}
 }

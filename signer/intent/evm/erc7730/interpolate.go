@@ -1,6 +1,7 @@
 package erc7730
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/sealward/sealward/signer/intent/evm/abi"
@@ -78,7 +79,8 @@ func (c *compiler) piece(path string) (piece, bool) {
 }
 
 // sentence makes the interpolated intent, or reports that it cannot be made. Each
-// value is written as its field is.
+// value is written as its field is; one that is a text stands in quotes ("Interpolated
+// intent security").
 func (r *reader) sentence(pieces []piece) (string, bool) {
 	var b strings.Builder
 	for _, p := range pieces {
@@ -89,6 +91,9 @@ func (r *reader) sentence(pieces []piece) (string, bool) {
 		var values []string
 		err := r.values(p.field.path, nil, func(env []place, v abi.Value) error {
 			value, _, err := r.value(p.field, env, v)
+			if v.Type.Kind == abi.String { // of the payload, which could go on with the sentence
+				value = strconv.QuoteToASCII(value)
+			}
 			if err == nil {
 				err = r.budget.spend(len(value))
 			}

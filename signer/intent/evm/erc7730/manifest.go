@@ -18,10 +18,10 @@ const ManifestName = "descriptors.sha256"
 
 // Bounds of a folder.
 const (
-	maxFile    = 1 << 20  // bytes of a file
-	maxFiles   = 4096     // files whose name ends in .json
-	maxEntries = 1 << 16  // files and folders of any sort
-	maxTotal   = 32 << 20 // bytes of all of them
+	maxFile    = 512 << 10 // bytes of a file
+	maxFiles   = 4096      // files whose name ends in .json
+	maxEntries = 1 << 16   // files and folders of any sort
+	maxTotal   = 32 << 20  // bytes of all of them
 	maxPath    = 512
 )
 

@@ -116,6 +116,31 @@ func TestWhatIsNotKnown(t *testing.T) {
 	}
 }
 
+// TestTextsInASentence: what the payload spells cannot go on with a sentence. Fields have
+// it as it is.
+func TestTextsInASentence(t *testing.T) {
+	const key = "f(string id,string[] more,bytes raw)"
+	set := one(t, descriptor(`, "enums": {"e": {"buy": "Buy"}}`, key, `{"intent":"Cancel","interpolatedIntent":"Cancel order {id}: {more}, {raw}","fields":[
+		{"path":"id","label":"Order"},{"path":"more","label":"More","format":"enum","params":{"$ref":"$.metadata.enums.e"}},{"path":"raw","label":"Raw"}]}`))
+	for name, test := range map[string]struct{ id, field, sentence string }{
+		"words":            {"1 USDC and nothing else", "1 USDC and nothing else", `"1 USDC and nothing else"`},
+		"a quotation mark": {`7" for "me`, `7" for "me`, `"7\" for \"me"`},
+		"another's marks":  {"7” for free", "7” for free", `"7\u201d for free"`},
+		"nothing":          {"", "", `""`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cs, err := set.Calldata(call(key, abi.TextValue(test.id), abi.List(abi.TextValue("buy"), abi.TextValue("nothing")), abi.BytesValue([]byte("id"))), book)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := "Cancel order " + test.sentence + `: "Buy (buy)", "nothing (the descriptor has no name for it)", 0x6964`
+			if cs.Fields[0].Value != test.field || cs.InterpolatedIntent != want {
+				t.Errorf("got %q and %q, want %q and %q", cs.Fields[0].Value, cs.InterpolatedIntent, test.field, want)
+			}
+		})
+	}
+}
+
 func TestIntents(t *testing.T) {
 	const fields = `"fields":[{"path":"x","label":"X","format":"unit","params":{"base":"%"}},{"path":"h","visible":"never"},{"path":"o","visible":"optional"},{"path":"l.[]","format":"raw"},{"path":"@.value","format":"amount"}]`
 	key := "f(uint8 x,uint8 h,uint8 o,uint8[] l)"

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/crypto"
 
 	"github.com/sealward/sealward/signer/intent/evm/abi"
 )
@@ -52,24 +53,27 @@ func (r *reader) address(a common.Address, chain uint64, p *params) string {
 		if r.c.from == nil {
 			return "the sender (the payload has " + a.Hex() + ")"
 		}
-		return r.who(*r.c.from, chain, p.types) + ", the sender (the payload has " + a.Hex() + ")"
+		return r.who(*r.c.from, chain, p) + ", the sender (the payload has " + a.Hex() + ")"
 	}
-	return r.who(a, chain, p.types)
+	return r.who(a, chain, p)
 }
 
 // who is an address in full, with its name.
-func (r *reader) who(a common.Address, chain uint64, types []string) string {
-	if name := r.name(a, chain, types); name != "" {
+func (r *reader) who(a common.Address, chain uint64, p *params) string {
+	if name := r.name(a, chain, p); name != "" {
 		return a.Hex() + " (" + name + ")"
 	}
 	return a.Hex()
 }
 
 // name is the name that the owner's book has, or else that of a contract as its
-// descriptor has it, which it says. Types say what sort of thing the name may be of.
-func (r *reader) name(a common.Address, chain uint64, types []string) string {
+// descriptor has it, which it says. The parameters say what sort of thing the name may be
+// of, and whether it may be from anywhere: "When specified a wallet MUST only use
+// specified sources", and the owner's own are always among them (ERC-7730, "Address types
+// and sources").
+func (r *reader) name(a common.Address, chain uint64, p *params) string {
 	is := func(list ...string) bool {
-		return len(types) == 0 || slices.ContainsFunc(list, func(t string) bool { return slices.Contains(types, t) })
+		return len(p.types) == 0 || slices.ContainsFunc(list, func(t string) bool { return slices.Contains(p.types, t) })
 	}
 	account := chainID(chain) + ":" + a.Hex()
 	if name, ok := r.book.Accounts[account]; ok && is("wallet", "eoa", "contract") {
@@ -83,11 +87,15 @@ func (r *reader) name(a common.Address, chain uint64, types []string) string {
 			return asset.Name
 		}
 	}
-	if name, ok := r.set.ContractName(chain, a); ok && is("contract") {
+	if name, ok := r.set.ContractName(chain, a); ok && is("contract") && !p.sources {
 		return name + ", says its descriptor"
 	}
 	return ""
 }
+
+// pseudoCoin is the address by which contracts that take tokens mean the chain's coin
+// (ERC-7528). Others mean it by the zero address. No token can be at either.
+var pseudoCoin = common.HexToAddress("0xEeeeeEeeeEeEeeEeEeEeeEEEeeeeEeeeeeeeEEeE")
 
 // tokenAmount writes an amount of a token, or the integer where the owner does not know
 // the token.
@@ -104,19 +112,23 @@ func (r *reader) tokenAmount(p *params, env []place, n *big.Int) (string, error)
 		return n.String() + " base units of an unknown token", nil
 	}
 	asset, listed := r.book.Assets[chainID(chain)+"/erc20:"+token.Hex()]
+	where := r.elsewhere(chain)
 	if !listed && slices.Contains(p.native, token) { // what the owner lists is that, whatever a descriptor takes it for
 		asset, listed = coin(chain, r.book), true
+		if token != pseudoCoin && token != (common.Address{}) {
+			where += " (by its address " + token.Hex() + ", which the descriptor takes for the coin)"
+		}
 	}
 	above := p.threshold != nil && n.Cmp(p.threshold.ToBig()) >= 0 // as in the examples of the specification
 	switch {
 	case above && listed:
-		return p.unlimited(n, asset.Name) + r.elsewhere(chain), nil
+		return p.unlimited(n, asset.Name) + where, nil
 	case above:
-		return p.unlimited(n, "of unknown token "+token.Hex()) + r.elsewhere(chain), nil
+		return p.unlimited(n, "of unknown token "+token.Hex()) + where, nil
 	case listed:
-		return assetAmount(n, asset) + r.elsewhere(chain), nil
+		return assetAmount(n, asset) + where, nil
 	default:
-		return n.String() + " base units of unknown token " + token.Hex() + r.elsewhere(chain), nil
+		return n.String() + " base units of unknown token " + token.Hex() + where, nil
 	}
 }
 
@@ -135,7 +147,7 @@ func (r *reader) nftName(p *params, env []place, n *big.Int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return n.String() + " of " + r.who(collection, r.c.chain, []string{"collection"}), nil
+	return n.String() + " of " + r.who(collection, r.c.chain, &params{types: []string{"collection"}}), nil
 }
 
 // elsewhere says which chain is meant where it is not that of the payload.
@@ -233,7 +245,7 @@ func (r *reader) interoperable(b []byte, p *params) (string, error) {
 		return "", errors.New("an interoperable address of nothing")
 	}
 	// ERC-7828, "Checksum": the first four bytes of the hash of all but the version.
-	checksum := fmt.Sprintf("#%X", keccak(b[2:])[:4])
+	checksum := fmt.Sprintf("#%X", crypto.Keccak256(b[2:])[:4])
 	// CAIP-350, "eip155": the chain id without zeros before it, and 20 bytes.
 	chain := new(big.Int).SetBytes(reference)
 	evm := kind == 0 && (len(account) == 0 || len(account) == common.AddressLength) && len(reference) <= 8 && (len(reference) == 0 || reference[0] != 0)
@@ -252,7 +264,7 @@ func (r *reader) interoperable(b []byte, p *params) (string, error) {
 	if slices.Contains(p.senders, a) {
 		return out + ", which stands for " + r.address(a, chain.Uint64(), p), nil
 	}
-	if name := r.name(a, chain.Uint64(), p.types); name != "" {
+	if name := r.name(a, chain.Uint64(), p); name != "" {
 		out += " (" + name + ")"
 	}
 	return out, nil

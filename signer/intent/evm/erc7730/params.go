@@ -60,6 +60,7 @@ type params struct {
 	prefix          bool
 	enum            map[string]string
 	types           []string
+	sources         bool // names come from named sources alone
 }
 
 // noParams are those of a format that takes none, or none here.
@@ -185,11 +186,14 @@ func (c *compiler) lookups(from at, p *params) (err error) {
 			return types.elem(i).errorf("want wallet, eoa, contract, token or collection, got %s", quote(t))
 		}
 	}
-	// Every name here is the owner's, which "local" stands for: "Wallets MAY consider
-	// that local setting for sources is always valid" (ERC-7730, "Address types and
-	// sources").
-	if _, err := from.member("sources").texts(maxTexts); err != nil {
-		return err
+	// Of all sources there is the owner's book here, which is "local": "Wallets MAY
+	// consider that local setting for sources is always valid" (ERC-7730, "Address types
+	// and sources").
+	sources := from.member("sources")
+	if p.sources = sources.there(); p.sources {
+		if _, err := sources.texts(maxTexts); err != nil {
+			return err
+		}
 	}
 	ref := from.member("$ref")
 	if !ref.there() {
@@ -199,7 +203,7 @@ func (c *compiler) lookups(from at, p *params) (err error) {
 	if err != nil {
 		return err
 	}
-	p.enum, err = c.table(enum, text)
+	p.enum, err = c.table(enum)
 	return err
 }
 
@@ -246,7 +250,7 @@ func (c *compiler) mapped(from at, name string, base []word, limit int, as *kind
 	}
 	s := &source{name: from.member("map").v.text, as: as}
 	values := m.member("values")
-	if s.table, err = c.table(values, ""); err != nil {
+	if s.table, err = c.table(values); err != nil {
 		return nil, err
 	}
 	if use := (use{values.v, name}); !c.uses[use] {
@@ -267,9 +271,8 @@ func (c *compiler) mapped(from at, name string, base []word, limit int, as *kind
 	return s, nil
 }
 
-// table is an object of texts, or of any scalars. Its keys are values as [canonical]
-// writes them.
-func (c *compiler) table(from at, of sort) (map[string]string, error) {
+// table is an object of scalars. Its keys are values as [canonical] writes them.
+func (c *compiler) table(from at) (map[string]string, error) {
 	if err := from.want(object); err != nil {
 		return nil, err
 	}
@@ -278,11 +281,7 @@ func (c *compiler) table(from at, of sort) (map[string]string, error) {
 	}
 	out := make(map[string]string, len(from.v.names))
 	for _, name := range from.v.names {
-		value := from.member(name)
-		s, err := value.scalar()
-		if err == nil && of != "" {
-			err = value.want(of)
-		}
+		s, err := from.member(name).scalar()
 		if err != nil {
 			return nil, err
 		}

@@ -153,7 +153,7 @@ type step struct {
 
 // route is a path whose every step is known to fit the type it is for.
 type route struct {
-	text      string // as [route.same] compares it
+	text      string // the same for the same values, however the path is written
 	container string // the value of the container; empty for a path into the data
 	steps     []step
 	each      int // how many of the steps take every element

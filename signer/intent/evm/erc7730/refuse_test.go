@@ -33,7 +33,7 @@ func isRefused(t *testing.T, text, place, reason string) {
 // TestRefusedFields has what is wrong in a field, and where.
 func TestRefusedFields(t *testing.T) {
 	const at = `display.formats["f(address to,uint256[] list,(uint8 a) s,bytes data,bool b)"].fields[0]`
-	const metadata = `, "constants": {"list": {"a": "b"}, "word": "x"}, "enums": {"e": {"1": 2}}, "maps": {"m": {"values": {"1": "0x01"}}, "n": {"1": "2"}, "o": {"values": {"1": "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48"}}}`
+	const metadata = `, "constants": {"list": {"a": "b"}, "word": "x"}, "enums": {"e": {"1": [2]}}, "maps": {"m": {"values": {"1": "0x01"}}, "n": {"1": "2"}, "o": {"values": {"1": "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48"}}}`
 	for name, test := range map[string]struct{ field, place, reason string }{
 		"no object":                         {`7`, at, "want an object, got a number"},
 		"an unknown member":                 {`{"path":"to","formt":"raw"}`, at + ".formt", "unknown member"},
@@ -80,7 +80,7 @@ func TestRefusedFields(t *testing.T) {
 		"a native address that is none":     {`{"path":"list","format":"tokenAmount","params":{"nativeCurrencyAddress":["eth"]}}`, at + ".params.nativeCurrencyAddress[0]", "is no address"},
 		"a chain that is none":              {`{"path":"to","format":"tokenTicker","params":{"chainId":0}}`, at + ".params.chainId", "is no chainId"},
 		"an enum that is not there":         {`{"path":"list","format":"enum","params":{"$ref":"$.metadata.enums.x"}}`, at + ".params.$ref", "names nothing"},
-		"an enum of numbers":                {`{"path":"list","format":"enum","params":{"$ref":"$.metadata.enums.e"}}`, "metadata.enums.e.1", "want a string"},
+		"an enum of lists":                  {`{"path":"list","format":"enum","params":{"$ref":"$.metadata.enums.e"}}`, "metadata.enums.e.1", "want a string, a number or a boolean, got an array"},
 		"an enum without a reference":       {`{"path":"list","format":"enum"}`, at + ".params", "is missing; want an object"},
 		"an enum elsewhere":                 {`{"path":"list","format":"enum","params":{"$ref":"mode"}}`, at + ".params.$ref", `begins with "$."`},
 		"a map without values":              {`{"path":"list","format":"tokenAmount","params":{"token":{"map":"$.metadata.maps.n","keyPath":"@.chainId"}}}`, "metadata.maps.n.1", "unknown member"},
@@ -214,6 +214,51 @@ func TestTemplates(t *testing.T) {
 			set := folder(t, "common.json", text)
 			if len(set.Refused())+len(set.Files()) > 0 || len(set.Templates()) != 1 || set.Templates()[0] != "common.json" {
 				t.Errorf("refused %v, in use %v, templates %v; want one template", set.Refused(), set.Files(), set.Templates())
+			}
+		})
+	}
+}
+
+// TestManyThatSpeakOfOne: what is said of one function or message is held against all
+// that is said of it, and only that.
+func TestManyThatSpeakOfOne(t *testing.T) {
+	const schema = `{"$schema":"erc7730-v2.schema.json",`
+	here := `"deployments":[{"chainId":1,"address":"` + acme.Hex() + `"}]`
+	message := func(context, intent string) string {
+		return schema + fmt.Sprintf(`"context":{"eip712":{%s}},"display":{"formats":{"A(uint8 x)":{"intent":%q,"fields":[]}}}}`, context, intent)
+	}
+	function := func(name, intent string) string {
+		return descriptor("", name+"()", fmt.Sprintf(`{"intent":%q,"fields":[]}`, intent))
+	}
+	versions := func(n int) (files []string) {
+		for i := range n {
+			files = append(files, fmt.Sprintf("%03d.json", i), message(here+fmt.Sprintf(`,"domain":{"version":"%d"}`, i), "v"+strings.Repeat("i", i)))
+		}
+		return files
+	}
+	for name, test := range map[string]struct {
+		files []string
+		want  string // the refused
+	}{
+		"one of three that lies":                  {[]string{"a.json", function("f", "x"), "b.json", function("f", "y"), "c.json", function("f", "x")}, "a.json b.json c.json"},
+		"three that say three things":             {[]string{"a.json", function("f", "x"), "b.json", function("f", "y"), "c.json", function("f", "z")}, "a.json b.json c.json"},
+		"two of four, of another function":        {[]string{"a.json", function("f", "x"), "b.json", function("g", "x"), "c.json", function("g", "y"), "d.json", function("f", "x")}, "b.json c.json"},
+		"two for any contract and one for one":    {[]string{"a.json", message(`"domain":{"name":"x"}`, "x"), "b.json", message(`"domain":{"name":"x"}`, "x"), "c.json", message(here, "y")}, "a.json b.json c.json"},
+		"two for one and one for any contract":    {[]string{"a.json", message(here, "x"), "b.json", message(here, "x"), "c.json", message(`"domain":{"name":"x"}`, "y")}, "a.json b.json c.json"},
+		"as many versions as are compared":        {versions(64), ""},
+		"one version more":                        {versions(65), "064.json"},
+		"one version more, and one for any other": {append(versions(65), "a.json", message(`"domain":{"version":"3"}`, "x")), "003.json 064.json a.json"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			for _, r := range folder(t, test.files...).Refused() {
+				got = append(got, r.File)
+				if !strings.Contains(r.Reason, "says something else of it") && r.Reason != "more than 64 descriptors say different things of it; remove some of them" {
+					t.Errorf("refused: %v", r)
+				}
+			}
+			if strings.Join(got, " ") != test.want {
+				t.Errorf("refused %v, want %s", got, test.want)
 			}
 		})
 	}

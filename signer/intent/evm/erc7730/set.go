@@ -21,7 +21,7 @@ type Set struct {
 	templates []string
 	refused   []Refusal
 
-	calls    map[deployment][]*descriptor
+	calls    map[claim]*descriptor
 	messages map[string][]*descriptor // by type text
 	names    map[deployment]string    // empty where they do not agree
 }
@@ -42,13 +42,22 @@ func (s *Set) Refused() []Refusal { return slices.Clone(s.refused) }
 // newSet reads the descriptors in a folder.
 func newSet(files map[string][]byte, names []string) *Set {
 	dir := &folder{data: files, parsed: map[string]*node{}}
-	s := &Set{calls: map[deployment][]*descriptor{}, messages: map[string][]*descriptor{}, names: map[deployment]string{}}
+	s := &Set{calls: map[claim]*descriptor{}, messages: map[string][]*descriptor{}, names: map[deployment]string{}}
 	var all []*descriptor
+	claims := 0
 	for _, name := range names {
 		doc, err := dir.document(name)
 		var d *descriptor
 		if err == nil {
 			d, err = newDescriptor(name, doc)
+		}
+		if d != nil {
+			n := max(1, len(d.deployments)) * len(d.formats)
+			if claims+n > maxClaims {
+				err = fmt.Errorf("the descriptors of this folder are for more than %d functions and messages of contracts in all; this one is for %d", maxClaims, n)
+			} else {
+				claims += n
+			}
 		}
 		switch {
 		case err != nil:
@@ -87,8 +96,8 @@ func (s *Set) use(d *descriptor) {
 		}
 		return
 	}
-	for _, at := range d.deployments {
-		s.calls[at] = append(s.calls[at], d)
+	for c := range d.claims() {
+		s.calls[c] = d // of two that say the same, either will do
 	}
 }
 
@@ -110,54 +119,39 @@ func (s *Set) ContractName(chain uint64, address common.Address) (string, bool) 
 	return name, name != ""
 }
 
-// Call is a call of a contract.
-type Call struct {
-	ChainID uint64
-	From    *common.Address // nil where it is not known
-	To      common.Address
-	Value   *uint256.Int // nil where it is not known
-	Data    []byte
-}
-
 // find is the descriptor and the format for a call, or nil. "If no key matches the
 // calldata selector, wallets [...] MUST NOT attempt to apply any unrelated format
 // specifications" (ERC-7730, "Unknown selectors").
-func (s *Set) find(chain uint64, to common.Address, data []byte) (*descriptor, *format) {
+func (s *Set) find(c container, data []byte) (*descriptor, *format) {
 	if len(data) < 4 {
 		return nil, nil
 	}
-	for _, d := range s.calls[deployment{chain, to}] {
-		if f := d.formats[string(data[:4])]; f != nil {
-			return d, f
-		}
-	}
-	return nil, nil
-}
-
-// Calldata labels a call. It returns nil where no descriptor applies, and an error
-// where one does that the call does not fit.
-func (s *Set) Calldata(c Call, book signer.Book) (*signer.ClearSigning, error) {
-	if len(c.Data) > signer.MaxPayload {
-		return nil, signer.Invalid("calldata of %d bytes; the most is %d", len(c.Data), signer.MaxPayload)
-	}
-	d, f := s.find(c.ChainID, c.To, c.Data)
+	d := s.calls[claim{deployment{c.chain, c.to}, string(data[:4])}]
 	if d == nil {
 		return nil, nil
 	}
-	r := &reader{set: s, d: d, f: f, book: book, budget: newBudget(), c: container{c.ChainID, c.From, c.To, c.Value}}
-	if err := r.decode(c.Data[4:]); err != nil {
-		return nil, misfit(d, err)
+	return d, d.formats[string(data[:4])]
+}
+
+// calldata labels a call, whose reader has no descriptor yet. It returns nil where none
+// applies, and an error where one does that the call does not fit.
+func (r *reader) calldata(data []byte) (*signer.ClearSigning, error) {
+	if r.d, r.f = r.set.find(r.c, data); r.d == nil {
+		return nil, nil
+	}
+	if err := r.decode(data[4:]); err != nil {
+		return nil, misfit(r.d, err)
 	}
 	cs, err := r.show()
 	if err != nil {
-		return nil, misfit(d, err)
+		return nil, misfit(r.d, err)
 	}
 	return cs, nil
 }
 
-// TypedData labels typed data, which from signs. It returns as [Set.Calldata] does.
-func (s *Set) TypedData(data *typeddata.Data, from *common.Address, book signer.Book) (*signer.ClearSigning, error) {
-	for _, d := range s.messages[data.TypeText] {
+// typedData labels typed data. It returns as calldata does.
+func (r *reader) typedData(data *typeddata.Data) (*signer.ClearSigning, error) {
+	for _, d := range r.set.messages[data.TypeText] {
 		if !d.appliesTo(data) {
 			continue
 		}
@@ -167,12 +161,10 @@ func (s *Set) TypedData(data *typeddata.Data, from *common.Address, book signer.
 			// the ERC-7730 file to clear sign the message."
 			return nil, misfit(d, errors.New("the domain has no chainId or no verifyingContract"))
 		}
-		r := &reader{
-			set: s, d: d, f: d.formats[data.TypeText], book: book, budget: newBudget(), data: data.Message,
-			// "EIP-712 have no underlying currency value transferred, so a wallet MAY
-			// interpret it as 0".
-			c: container{*domain.ChainID, from, *domain.VerifyingContract, new(uint256.Int)},
-		}
+		r.d, r.f, r.data = d, d.formats[data.TypeText], data.Message
+		// "EIP-712 have no underlying currency value transferred, so a wallet MAY
+		// interpret it as 0".
+		r.c = container{*domain.ChainID, r.c.from, *domain.VerifyingContract, new(uint256.Int)}
 		cs, err := r.show()
 		if err != nil {
 			return nil, misfit(d, err)

@@ -30,6 +30,9 @@ type container struct {
 	value *uint256.Int
 }
 
+// account is whom the data is for, as CAIP-10.
+func (c container) account() string { return chainID(c.chain) + ":" + c.to.Hex() }
+
 // reader makes labels and texts of one payload.
 type reader struct {
 	set    *Set
@@ -40,6 +43,9 @@ type reader struct {
 	book   signer.Book
 	budget *budget
 	calls  int // that this one is in
+
+	// unread are the accounts, as CAIP-10, whose part in the payload could not be read.
+	unread map[string]bool
 }
 
 // budget is what is left to do for one payload.

@@ -103,24 +103,28 @@ func duration(n *big.Int) (string, error) {
 var prefixes = []string{"q", "r", "y", "z", "a", "f", "p", "n", "µ", "m", "", "k", "M", "G", "T", "P", "E", "Z", "Y", "R", "Q"}
 
 // unit writes a number of a unit; with prefix, such that it is from 1 to 1000 where
-// the SI has a prefix for that.
+// the SI has a prefix for that. The integer follows unless it is that number.
 func unit(n *big.Int, p *params) string {
-	if !p.prefix || n.Sign() == 0 {
-		return decimal(n, p.decimals) + p.base
+	places, prefix, value := p.decimals, "", n
+	if p.prefix && n.Sign() != 0 {
+		const none = 10 // where the empty prefix is
+		digits := len(new(big.Int).Abs(n).String())
+		exponent := digits - 1 - p.decimals // of the first digit
+		step := exponent / 3
+		if exponent < 0 {
+			step = -((2 - exponent) / 3)
+		}
+		step = max(-none, min(step, len(prefixes)-1-none))
+		prefix, places = prefixes[none+step], p.decimals+3*step
+		if places < 0 { // whole thousands that the number itself does not have
+			value, places = new(big.Int).Mul(n, new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(-places)), nil)), 0
+		}
 	}
-	const none = 10 // where the empty prefix is
-	digits := len(new(big.Int).Abs(n).String())
-	exponent := digits - 1 - p.decimals // of the first digit
-	step := exponent / 3
-	if exponent < 0 {
-		step = -((2 - exponent) / 3)
+	text := decimal(value, places)
+	if text == n.String() {
+		return text + prefix + p.base
 	}
-	step = max(-none, min(step, len(prefixes)-1-none))
-	places := p.decimals + 3*step
-	if places < 0 { // whole thousands that the number itself does not have
-		n, places = new(big.Int).Mul(n, new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(-places)), nil)), 0
-	}
-	return decimal(n, places) + prefixes[none+step] + p.base
+	return text + prefix + p.base + " (" + n.String() + ")"
 }
 
 // enumText is the name that the descriptor has for a value, and the value.

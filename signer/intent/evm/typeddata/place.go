@@ -3,9 +3,9 @@ package typeddata
 import (
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/sealward/sealward/signer"
+	"github.com/sealward/sealward/signer/intent/evm/abi"
 )
 
 // place is where in the document something stands. It is written out only for an
@@ -30,7 +30,7 @@ func (p *place) String() string {
 	case p.isElement:
 		return p.up.String() + "[" + strconv.Itoa(p.index) + "]"
 	case !isIdentifier(p.name):
-		return p.up.String() + "[" + quote(p.name) + "]"
+		return p.up.String() + "[" + abi.Quote(p.name) + "]"
 	default:
 		return p.up.String() + "." + p.name
 	}
@@ -38,13 +38,4 @@ func (p *place) String() string {
 
 func (p *place) errorf(format string, args ...any) error {
 	return signer.Invalid("typed data: %s: %s", p, fmt.Sprintf(format, args...))
-}
-
-// quote makes text safe to print and bounds it; what is invisible is escaped.
-func quote(s string) string {
-	const most = 100
-	if len(s) <= most {
-		return strconv.QuoteToASCII(s)
-	}
-	return strconv.QuoteToASCII(strings.ToValidUTF8(s[:most], "")) + "... (" + strconv.Itoa(len(s)) + " bytes)"
 }

@@ -98,7 +98,7 @@ func (s *schema) members(name string, at *place) error {
 		case m.Type == nil:
 			return at.errorf("type is missing")
 		case !isIdentifier(*m.Name):
-			return at.errorf("name %s is not an identifier of at most %d characters", quote(*m.Name), maxName)
+			return at.errorf("name %s is not an identifier of at most %d characters", abi.Quote(*m.Name), maxName)
 		case seen[*m.Name]:
 			return at.errorf("a second member %s; rename one", *m.Name)
 		}
@@ -129,7 +129,7 @@ func (s *schema) member(st *structType, text string, at *place) (*abi.Type, erro
 	for n := 1; dimensions != ""; n++ {
 		inner, rest, closed := strings.Cut(dimensions[1:], "]")
 		if dimensions[0] != '[' || !closed {
-			return nil, at.errorf("type %s is malformed; an array is written as in \"uint256[]\" or \"uint256[2]\"", quote(text))
+			return nil, at.errorf("type %s is malformed; an array is written as in \"uint256[]\" or \"uint256[2]\"", abi.Quote(text))
 		}
 		if n > maxDimensions {
 			return nil, at.errorf("an array of more than %d dimensions", maxDimensions)
@@ -141,7 +141,7 @@ func (s *schema) member(st *structType, text string, at *place) (*abi.Type, erro
 		}
 		size, err := strconv.Atoi(inner)
 		if err != nil || size < 1 || size > maxElements || strconv.Itoa(size) != inner {
-			return nil, at.errorf("type %s: want a length from 1 to %d without leading zeros", quote(text), maxElements)
+			return nil, at.errorf("type %s: want a length from 1 to %d without leading zeros", abi.Quote(text), maxElements)
 		}
 		t = &abi.Type{Kind: abi.Array, Size: size, Elem: t}
 	}
@@ -168,10 +168,10 @@ func (s *schema) base(st *structType, name string, at *place) (*abi.Type, error)
 		case err == nil && t.String() == name:
 			return t, nil
 		case err == nil:
-			return nil, at.errorf("type %s is an alias, which EIP-712 does not have; write %s", quote(name), t)
+			return nil, at.errorf("type %s is an alias, which EIP-712 does not have; write %s", abi.Quote(name), t)
 		}
 	}
-	return nil, at.errorf("type %s is neither declared in types nor a type of EIP-712", quote(name))
+	return nil, at.errorf("type %s is neither declared in types nor a type of EIP-712", abi.Quote(name))
 }
 
 // checkDomain holds EIP712Domain to the standard. Without it nothing of the domain
@@ -189,7 +189,7 @@ func (s *schema) checkDomain() error {
 		case !ok:
 			return at.element(i).errorf("%s is no member of a domain; EIP-712 has name, version, chainId, verifyingContract and salt", *m.Name)
 		case *m.Type != want:
-			return at.element(i).errorf("%s is of type %s; EIP-712 wants %s", *m.Name, quote(*m.Type), want)
+			return at.element(i).errorf("%s is of type %s; EIP-712 wants %s", *m.Name, abi.Quote(*m.Type), want)
 		}
 	}
 	return nil
@@ -202,7 +202,7 @@ func (s *schema) checkPrimary(primary string) error {
 		return at.errorf("%s is the type of the domain, not of a message", domainType)
 	}
 	if _, ok := s.structs[primary]; !ok {
-		return at.errorf("%s is not declared in types", quote(primary))
+		return at.errorf("%s is not declared in types", abi.Quote(primary))
 	}
 	used := s.reach(primary, false)
 	for _, name := range slices.Sorted(maps.Keys(s.structs)) {

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ethereum/go-ethereum/common"
-
 	"github.com/sealward/sealward/signer/intent/evm/abi"
 )
 
@@ -113,7 +111,12 @@ func scalar(t *abi.Type, in any, at *place) (abi.Value, error) {
 		v.Bytes = []byte(text)
 		return v, nil
 	case abi.Address:
-		return v, address(&v, text, at)
+		a, err := abi.ParseAddress(text)
+		if err != nil {
+			return v, at.errorf("%v", err)
+		}
+		v.Word.SetBytes20(a[:])
+		return v, nil
 	}
 	var err error
 	if v.Bytes, err = decodeHex(text, at); err != nil {
@@ -125,27 +128,11 @@ func scalar(t *abi.Type, in any, at *place) (abi.Value, error) {
 	return v, nil
 }
 
-// address reads an address in hexadecimal and, where it is in mixed case, holds it
-// to its checksum (EIP-55).
-func address(v *abi.Value, text string, at *place) error {
-	digits, ok := strings.CutPrefix(text, "0x")
-	raw, err := hex.DecodeString(digits)
-	if !ok || err != nil || len(raw) != common.AddressLength {
-		return at.errorf("%s is no address; want \"0x\" and 40 hexadecimal digits", quote(text))
-	}
-	mixed := digits != strings.ToLower(digits) && digits != strings.ToUpper(digits)
-	if mixed && text != common.BytesToAddress(raw).Hex() {
-		return at.errorf("%s: its checksum (EIP-55) does not hold; check the address with its owner", quote(text))
-	}
-	v.Word.SetBytes(raw)
-	return nil
-}
-
 func decodeHex(text string, at *place) ([]byte, error) {
 	digits, ok := strings.CutPrefix(text, "0x")
 	raw, err := hex.DecodeString(digits)
 	if !ok || err != nil {
-		return nil, at.errorf("%s: want bytes as \"0x\" and an even number of hexadecimal digits", quote(text))
+		return nil, at.errorf("%s: want bytes as \"0x\" and an even number of hexadecimal digits", abi.Quote(text))
 	}
 	return raw, nil
 }
@@ -158,9 +145,9 @@ func describe(in any) string {
 	case bool:
 		return "a boolean"
 	case string:
-		return "the text " + quote(in)
+		return "the text " + abi.Quote(in)
 	case json.Number:
-		return "the number " + strings.Trim(quote(in.String()), `"`)
+		return "the number " + strings.Trim(abi.Quote(in.String()), `"`)
 	case []any:
 		return "an array"
 	default:
