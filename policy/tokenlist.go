@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -34,14 +35,31 @@ type listedToken struct {
 	list     string // the file that it is from
 }
 
-// ReadTokenList reads a token list: its tokens by CAIP-19 id, under names that can be
-// shown. The name is for error messages.
-func ReadTokenList(name string, src []byte) (map[string]signer.Asset, error) {
+// AddTokens adds the tokens of a list to what a book knows, as a block token_list of its
+// file would. The name is for error messages.
+func AddTokens(book signer.Book, name string, src []byte) (signer.Book, error) {
 	tokens, err := parseTokenList(src)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return signer.Book{}, fmt.Errorf("%s: %w", name, err)
 	}
-	return nameTokens(tokens, nil), nil
+	own := map[string]signer.Asset{} // by the account of the contract
+	for _, id := range sortedKeys(book.Assets) {
+		if _, account := tokenContract(id); account != "" {
+			own[account] = book.Assets[id]
+		}
+	}
+	for _, id := range sortedKeys(tokens) {
+		if why := (&loader{}).contradiction(tokens[id], own); why != "" {
+			return signer.Book{}, fmt.Errorf("%s: %s", name, why)
+		}
+		_, account := tokenContract(id)
+		if c, ok := book.Contracts[account]; ok && c.Kind != signer.ContractWETH {
+			return signer.Book{}, fmt.Errorf("%s: the token %s has the account of contract %q: its calls would have two meanings", name, id, c.Name)
+		}
+	}
+	assets := nameTokens(tokens, book.Assets)
+	maps.Copy(assets, book.Assets)
+	return signer.NewBook(assets, book.Contracts, book.Accounts), nil
 }
 
 var tokenListSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{

@@ -23,12 +23,57 @@ func listJSON(tokens ...string) string {
 	return `{"name":"list","timestamp":"2026-11-01T00:00:00Z","version":{"major":1,"minor":0,"patch":0},"tokens":[` + strings.Join(tokens, ",") + `]}`
 }
 
+// readTokenList is what a list says to a book that knows nothing.
+func readTokenList(name string, src []byte) (map[string]signer.Asset, error) {
+	book, err := AddTokens(signer.Book{}, name, src)
+	return book.Assets, err
+}
+
+// A list beside a book is held to what a list inside of it is held to: a call that had
+// one meaning by the book must not get another by somebody else's file.
+func TestATokenListBesideABookContradictsNothingInIt(t *testing.T) {
+	const apes, vault, usdc = "0xBC4CA0EdA7647A8aB7C2061c2E118A18a936f13D", "0x1Db92e2EeBC8E0c075a02BeA49a2935BcD2dFCF4", "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48"
+	const other, wrapper = "0xdAC17F958D2ee523a2206206994597C13D831ec7", "0xC02aaA39b223FE8D0A0e5C4F27eAD9083C756Cc2"
+	book := signer.NewBook(
+		map[string]signer.Asset{
+			"eip155:1/erc721:" + apes: {ID: "eip155:1/erc721:" + apes, Name: "apes"},
+			"eip155:1/erc20:" + usdc:  {ID: "eip155:1/erc20:" + usdc, Name: "usdc", Decimals: 6},
+		},
+		map[string]signer.Contract{
+			"eip155:1:" + vault:   {Name: "vault", Kind: signer.ContractSafe},
+			"eip155:1:" + wrapper: {Name: "wrapper", Kind: signer.ContractWETH},
+		}, nil)
+	for name, tt := range map[string]struct {
+		address, symbol string
+		want            string // the name, or the error
+	}{
+		"a collection as a token":                {apes, "APE", `asset "apes" says it is eip155:1/erc721:`},
+		"a Safe as a token":                      {vault, "GEM", `has the account of contract "vault"`},
+		"decimals of another size":               {usdc, "USDC", `asset "usdc" says 6`},
+		"wrapped coin is a token, too":           {wrapper, "WETH", "WETH"},
+		"another token":                          {other, "USDT", "USDT"},
+		"another token with the book's name":     {other, "USDC", "USDC " + other},
+		"another token that looks like the name": {other, "U5DC", "U5DC " + other},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := AddTokens(book, "l.json", []byte(listJSON(tokenJSON(1, tt.address, `"`+tt.symbol+`"`, 18, ""))))
+			if strings.HasPrefix(tt.want, tt.symbol) {
+				if is := got.Assets["eip155:1/erc20:"+tt.address].Name; err != nil || is != tt.want || got.Assets["eip155:1/erc20:"+usdc].Name != "usdc" {
+					t.Errorf("AddTokens calls it %q, %v; want %q", is, err, tt.want)
+				}
+			} else if err == nil || !strings.Contains(err.Error(), tt.want) || got.Assets != nil {
+				t.Errorf("AddTokens error = %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
 func TestTokenListsAreRead(t *testing.T) {
 	src, err := os.ReadFile("testdata/tokens.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := ReadTokenList("tokens.json", src)
+	got, err := readTokenList("tokens.json", src)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +84,7 @@ func TestTokenListsAreRead(t *testing.T) {
 		bridged: {ID: bridged, Name: "USDC.e", Decimals: 6},
 	}
 	if !maps.Equal(got, want) {
-		t.Errorf("ReadTokenList = %v, want %v", got, want)
+		t.Errorf("AddTokens = %v, want %v", got, want)
 	}
 }
 
@@ -79,7 +124,7 @@ func TestSymbolsThatDoNotIdentifyAreShownWithTheAddress(t *testing.T) {
 			if other {
 				chain = 10
 			}
-			got, err := ReadTokenList("l.json", []byte(listJSON(tokenJSON(1, a, tt.symbols[0], 18, ""), tokenJSON(chain, b, second, 6, ""))))
+			got, err := readTokenList("l.json", []byte(listJSON(tokenJSON(1, a, tt.symbols[0], 18, ""), tokenJSON(chain, b, second, 6, ""))))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -96,9 +141,9 @@ func TestTokenListsOfTodayAreRead(t *testing.T) {
 	const a, solana = "0x6B175474E89094C44Da98b954EedeAC495271d0F", "So11111111111111111111111111111111111111112"
 	src := listJSON(tokenJSON(501000101, solana, `"SOL"`, 9, ""), tokenJSON(1, a, `"DAI"`, 18, ""))
 	src = strings.Replace(src, `{"name"`, `{"tokenMap":{"501000101_`+solana+`":`+tokenJSON(501000101, solana, `"SOL"`, 9, "")+`},"name"`, 1)
-	got, err := ReadTokenList("l.json", []byte(src))
+	got, err := readTokenList("l.json", []byte(src))
 	if err != nil || len(got) != 1 || got["eip155:1/erc20:"+a].Name != "DAI" {
-		t.Errorf("ReadTokenList = %v, %v; want DAI alone", got, err)
+		t.Errorf("AddTokens = %v, %v; want DAI alone", got, err)
 	}
 }
 
@@ -144,18 +189,18 @@ func TestTokenListsAreRefused(t *testing.T) {
 		"brackets without end":          {`{"tags":` + strings.Repeat("[", 1<<20), "tags"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := ReadTokenList("l.json", []byte(tt.src))
+			got, err := readTokenList("l.json", []byte(tt.src))
 			if got != nil || err == nil || !strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), "l.json: ") {
-				t.Errorf("ReadTokenList = %v, %v; want an error with %q", got, err, tt.want)
+				t.Errorf("AddTokens = %v, %v; want an error with %q", got, err, tt.want)
 			}
 		})
 	}
 }
 
-// FuzzReadTokenList checks that whatever a list says, its tokens have ids that are
+// FuzzAddTokens checks that whatever a list says, its tokens have ids that are
 // checked, decimals that numbers have, and names that show as they are and are one
 // token's alone.
-func FuzzReadTokenList(f *testing.F) {
+func FuzzAddTokens(f *testing.F) {
 	src, err := os.ReadFile("testdata/tokens.json")
 	if err != nil {
 		f.Fatal(err)
@@ -164,7 +209,7 @@ func FuzzReadTokenList(f *testing.F) {
 	f.Add(listJSON(tokenJSON(1, "0x6b175474e89094c44da98b954eedeac495271d0f", `"USD\u0421"`, 0, `,"tags":[]`)))
 	f.Add(`{"tokens":[` + tokenJSON(1, "0x6b175474e89094c44da98b954eedeac495271d0f", `"a"`, 77, "") + "," + tokenJSON(1, "0xdAC17F958D2ee523a2206206994597C13D831ec7", `"A"`, 1, "") + `]}`)
 	f.Fuzz(func(t *testing.T, src string) {
-		tokens, err := ReadTokenList("l.json", []byte(src))
+		tokens, err := readTokenList("l.json", []byte(src))
 		if err != nil {
 			if tokens != nil {
 				t.Errorf("tokens beside the error %v", err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -87,9 +88,11 @@ func (c *cli) explain(err error) {
 		if e, ok := errors.AsType[*api.Error](err); ok {
 			out.RequestID = e.RequestID
 		}
-		enc := json.NewEncoder(c.stderr)
+		var doc bytes.Buffer
+		enc := json.NewEncoder(&doc)
 		enc.SetEscapeHTML(false)
-		_ = enc.Encode(out) // there is nobody left to tell
+		_ = enc.Encode(out)                       // these are texts
+		_, _ = c.stderr.Write(shown(doc.Bytes())) // there is nobody left to tell
 		return
 	}
 	text := message(err)
@@ -101,6 +104,8 @@ func (c *cli) explain(err error) {
 	for i, line := range strings.Split(strings.ReplaceAll(text, "\t", "    "), "\n") {
 		if i == 0 {
 			line = "sealward: " + line
+		} else {
+			line = "  " + line // the name of a file may have line feeds in it
 		}
 		fmt.Fprintln(c.stderr, console.Safe(line))
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -43,13 +44,15 @@ and what a standard fixes can be read.
   --book     your contracts, assets and address books: blocks asset, addresses,
              contract and token_list, as in a policy
   --tokens   names and decimals of tokens (the format of github.com/Uniswap/token-lists)
-  --policy   the whole policy of a daemon, instead of --book
+  --policy   the whole policy of a daemon, instead of --book, with its descriptors
   --descriptors
              a folder of ERC-7730 descriptors, pinned with "sealward descriptors pin".
              They add labels below what was decoded, and change nothing of it
 
 With -o json it prints the intent document, which docs/formats.md describes. Exit code
-4 says that the payload is not to be signed as what you called it.`,
+4 says that the payload is not to be signed as what you called it. Exit code 0 says that
+it was shown, and not that it is harmless: a program looks at complete, class and
+warnings.`,
 		Example: `  # what a wallet is about to sign, by the owner's own book
   sealward inspect --kind evm.transaction --book book.hcl --chain eip155:1 tx.json
 
@@ -82,6 +85,9 @@ func (c *cli) inspect(cmd *cobra.Command, in *inspection, file string) error {
 	if _, ok := decoders()[kind]; !ok {
 		return usage("--kind %q: want %s", in.kind, strings.Join(kinds(), ", "))
 	}
+	if err := in.check(); err != nil {
+		return err
+	}
 	payload, err := c.payload(in.kind, file)
 	if err != nil {
 		return err
@@ -105,16 +111,32 @@ func (c *cli) inspect(cmd *cobra.Command, in *inspection, file string) error {
 	labels, misfit := known.labels(intent, payload, from)
 	now := c.now()
 	err = c.answer(api.Document(intent, labels, now), func(w io.Writer) error {
-		_, err := io.WriteString(w, console.Intent(intent, known.names(intent, now)))
-		if err == nil && labels != nil {
-			_, err = fmt.Fprintf(w, "\n%s", console.ClearSigning(*labels))
-		}
+		_, err := io.WriteString(w, console.Intent(intent, labels, known.names(intent, now)))
 		return err
 	})
 	if err == nil && misfit != nil {
 		fmt.Fprintf(c.stderr, "note: no labels: %s\n", console.Safe(misfit.Error()))
 	}
 	return err
+}
+
+var (
+	chainFlag   = regexp.MustCompile(`^eip155:[1-9][0-9]*$`)
+	addressFlag = regexp.MustCompile(`^0x[0-9a-fA-F]{40}$`)
+)
+
+// check looks at how flags are written. What no chain is called would else be a payload
+// for the wrong chain.
+func (in *inspection) check() error {
+	if in.from != "" && !addressFlag.MatchString(in.from) {
+		return usage("--from %q: want an address such as 0x2c7536E3605D9C16a7a3D7b1898e529396a65c23", in.from)
+	}
+	for _, chain := range in.chains {
+		if !chainFlag.MatchString(chain) {
+			return usage("--chain %q: want a chain such as eip155:1", chain)
+		}
+	}
+	return nil
 }
 
 // decode reads the payload as the daemon would for the key, or without one.
@@ -150,8 +172,11 @@ func (in *inspection) decode(kind signer.Kind, payload []byte, key signer.KeyInf
 // chains are the chains that an intent says it is for.
 func chains(in signer.Intent) (out []string) {
 	for _, f := range in.Fields {
-		if f.Name == "chain" {
+		switch {
+		case f.Name == "chain":
 			out = append(out, f.Value)
+		case f.Name == "chain id" && in.Kind == signer.KindEVMMessage: // of a sign-in (ERC-4361)
+			out = append(out, "eip155:"+f.Value)
 		}
 	}
 	return out
@@ -165,7 +190,10 @@ func forChains(in signer.Intent, wanted []string) error {
 	found := chains(in)
 	for _, chain := range found {
 		if !slices.Contains(wanted, strings.TrimPrefix(chain, "every chain; read for ")) {
-			return signer.Invalid("it is for chain %s, and --chain says %s: do not sign it there", chain, strings.Join(wanted, ", "))
+			if strings.HasPrefix(chain, "eip155:") { // or "every chain"
+				chain = "chain " + chain
+			}
+			return signer.Invalid("it is for %s, and --chain says %s: do not sign it there", chain, strings.Join(wanted, ", "))
 		}
 	}
 	if len(found) == 0 {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf16"
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -37,8 +38,25 @@ func (c *cli) answer(m proto.Message, show func(io.Writer) error) error {
 		return err
 	}
 	out.WriteByte('\n')
-	_, err = c.stdout.Write(out.Bytes())
+	_, err = c.stdout.Write(shown(out.Bytes()))
 	return err
+}
+
+// shown is the same JSON for a terminal: what does not print, hides or reorders stands as
+// an escape. JSON itself has that for the controls of ASCII alone, and a terminal takes
+// U+009B for the beginning of a command, too.
+func shown(doc []byte) []byte {
+	var b strings.Builder
+	for _, r := range string(doc) {
+		if (r >= 0x80 || r == 0x7f) && console.Safe(string(r)) != string(r) {
+			for _, unit := range utf16.Encode([]rune{r}) {
+				fmt.Fprintf(&b, `\u%04x`, unit)
+			}
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return []byte(b.String())
 }
 
 // record writes what is no answer of the API, from a struct with JSON names.
@@ -46,10 +64,15 @@ func (c *cli) record(v any, show func(io.Writer) error) error {
 	if c.output == outputText {
 		return show(c.stdout)
 	}
-	enc := json.NewEncoder(c.stdout)
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
-	return enc.Encode(v)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	_, err := c.stdout.Write(shown(out.Bytes()))
+	return err
 }
 
 // table writes rows in columns. Every cell is made safe.

@@ -59,7 +59,11 @@ func (c *cli) payload(kind, file string) ([]byte, error) {
 	case signer.KindEVMMessage:
 		return b, nil
 	case signer.KindEVMTypedData: // JSON, with text of any language in it
-		return bytes.TrimSpace(b), nil
+		return bytes.TrimSpace(b), byteOrderMark(b)
+	case signer.KindEVMTransaction, signer.KindEVMAuthorization:
+		if err := byteOrderMark(b); err != nil {
+			return nil, err
+		}
 	}
 	if bytes.ContainsFunc(b, notText) {
 		return b, nil
@@ -68,7 +72,19 @@ func (c *cli) payload(kind, file string) ([]byte, error) {
 	if _, err := hex.DecodeString(string(b)); err == nil && len(b) > 32 {
 		return nil, signer.Invalid("the payload is hexadecimal text without 0x in front; put it there")
 	}
+	evm := kind == string(signer.KindEVMTransaction) || kind == string(signer.KindEVMAuthorization)
+	if evm && len(b) > 0 && b[0] != '{' && !bytes.HasPrefix(b, []byte("0x")) {
+		return nil, signer.Invalid("the payload is text, and neither one JSON object nor 0x and hexadecimal digits; is it of another kind, or inside of a request?")
+	}
 	return b, nil
+}
+
+// byteOrderMark refuses what some editors write in front of text.
+func byteOrderMark(b []byte) error {
+	if bytes.HasPrefix(b, []byte("\xef\xbb\xbf")) {
+		return signer.Invalid("the payload begins with a byte order mark, which is no part of it; save the file as UTF-8 without one")
+	}
+	return nil
 }
 
 func (c *cli) read(file string) ([]byte, error) {

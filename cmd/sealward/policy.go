@@ -19,6 +19,7 @@ import (
 	"github.com/sealward/sealward/ipc/console"
 	"github.com/sealward/sealward/policy"
 	"github.com/sealward/sealward/signer"
+	"github.com/sealward/sealward/signer/intent/evm/erc7730"
 	"github.com/sealward/sealward/signer/trustfile"
 )
 
@@ -89,7 +90,7 @@ func showDecision(w io.Writer, d *v1.Decision, in *v1.Intent, names console.Name
 			return err
 		}
 	}
-	_, err = fmt.Fprintf(w, "\n%s", console.Intent(intent, names))
+	_, err = fmt.Fprintf(w, "\n%s", console.Intent(intent, nil, names))
 	return err
 }
 
@@ -124,6 +125,9 @@ func (c *cli) validate(f namesFlags) error {
 	}
 	if err != nil {
 		return err
+	}
+	if _, err := descriptorsOf(path, p); err != nil {
+		return problems{err.Error()}
 	}
 	report := struct {
 		Policy  string   `json:"policy"`
@@ -161,7 +165,7 @@ func (f *namesFlags) read(now time.Time) (console.Names, error) {
 		return console.Names{}, err
 	}
 	book := p.Book()
-	return console.Names{Assets: book.Assets, Accounts: p.Accounts(), Contracts: book.Contracts, Canonical: canonical, Now: now}, nil
+	return console.Names{Assets: book.Assets, Accounts: book.Accounts, Contracts: book.Contracts, Canonical: canonical, Now: now}, nil
 }
 
 // defects are what is wrong inside a policy or configuration file.
@@ -241,6 +245,24 @@ func readRegular(path string) ([]byte, error) {
 		return nil, fmt.Errorf("read %s: it has more than %d bytes, which is the most for a file of this sort", path, trustfile.MaxSize)
 	}
 	return data, nil
+}
+
+// descriptorsOf reads the descriptors that a policy names, as the daemon will; nil if it
+// names none.
+func descriptorsOf(path string, p *policy.Policy) (*erc7730.Set, error) {
+	folder, manifest, ok := p.Descriptors()
+	if !ok {
+		return nil, nil
+	}
+	folder = filepath.Join(filepath.Dir(path), folder)
+	set, err := erc7730.Load(os.DirFS(folder))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", folder, err)
+	}
+	if set.Digest() != manifest {
+		return nil, fmt.Errorf("read %s: its manifest is not the one that the policy pins", folder)
+	}
+	return set, nil
 }
 
 func environment(cfg *config.Config) policy.Env {

@@ -46,11 +46,14 @@ Exit codes: 0 done, 1 failed, 2 wrong command line, 3 denied, 4 wrong request,
 5 ask again later, 6 not found, 7 what was checked has problems.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		PersistentPreRunE: func(*cobra.Command, []string) error {
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			if c.output != outputText && c.output != outputJSON {
 				bad := c.output
 				c.output = outputText
 				return usage("-o %q: want %s or %s", bad, outputText, outputJSON)
+			}
+			if err := flagsMakeSense(cmd); err != nil {
+				return err
 			}
 			c.began = true
 			return nil
@@ -72,6 +75,22 @@ Exit codes: 0 done, 1 failed, 2 wrong command line, 3 denied, 4 wrong request,
 		c.unlockCommand(), c.policyCommand(), c.descriptorsCommand(), c.journalCommand(), c.statusCommand(), c.doctorCommand(), c.versionCommand(),
 	)
 	return root
+}
+
+// flagsMakeSense refuses flags that exclude each other, and those that are given with
+// nothing in them, as a shell does with a variable that is not set: without its --chain
+// or its --id a command would do less than was meant.
+func flagsMakeSense(cmd *cobra.Command) error {
+	if err := cmd.ValidateFlagGroups(); err != nil {
+		return usage("%w; see %s --help", err, cmd.CommandPath())
+	}
+	for _, name := range []string{"id", "key", "from", "public-key", "chain", "book", "tokens", "descriptors", "policy", "config", "expires"} {
+		f := cmd.Flag(name)
+		if f != nil && f.Changed && (f.Value.String() == "" || f.Value.String() == "[]") {
+			return usage("--%s is empty; give it a value, or leave it out", name)
+		}
+	}
+	return nil
 }
 
 // group is a command that only holds others.

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -40,6 +41,9 @@ func (a *asked) flags(c *cli, cmd *cobra.Command) {
 func (a *asked) request(c *cli, cmd *cobra.Command, file string) (*v1.Request, error) {
 	if err := required(cmd, "key", "kind"); err != nil {
 		return nil, err
+	}
+	if !utf8.ValidString(a.claim) {
+		return nil, usage("--claim is not UTF-8 text")
 	}
 	payload, err := c.payload(a.kind, file)
 	if err != nil {
@@ -174,7 +178,7 @@ func (c *cli) signed(res *v1.SignResponse, names console.Names) error {
 	}
 	names.Now = c.now()
 	_, err = fmt.Fprintf(c.stderr, "\nsigned with key %s, leaf %d of the journal:\n\n%s",
-		console.Safe(res.GetKey().GetName()), res.GetLeaf(), console.Intent(intent, names))
+		console.Safe(res.GetKey().GetName()), res.GetLeaf(), console.Intent(intent, nil, names))
 	return err
 }
 

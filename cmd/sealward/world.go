@@ -42,16 +42,19 @@ type known struct {
 }
 
 func (w *world) read() (known, error) {
-	book, err := w.readBook()
+	out, err := w.owned()
 	if err != nil {
 		return known{}, err
 	}
 	if w.tokens != "" {
-		if book, err = withTokens(book, w.tokens); err != nil {
+		src, err := os.ReadFile(w.tokens)
+		if err != nil {
+			return known{}, fmt.Errorf("--tokens: %w", err)
+		}
+		if out.book, err = policy.AddTokens(out.book, w.tokens, src); err != nil {
 			return known{}, err
 		}
 	}
-	out := known{book: book}
 	if w.descriptors != "" {
 		if out.descriptors, err = erc7730.Load(os.DirFS(w.descriptors)); err != nil {
 			return known{}, fmt.Errorf("--descriptors %s: %w", w.descriptors, err)
@@ -60,59 +63,30 @@ func (w *world) read() (known, error) {
 	return out, nil
 }
 
-func (w *world) readBook() (signer.Book, error) {
+// owned is what the owner's own files say: a book, or a policy.
+func (w *world) owned() (known, error) {
 	switch {
 	case w.book != "":
 		if w.names.config != "" {
-			return signer.Book{}, usage("--config is for --policy; a --book names no keys")
+			return known{}, usage("--config is for --policy; a --book names no keys")
 		}
 		src, err := os.ReadFile(w.book)
 		if err != nil {
-			return signer.Book{}, fmt.Errorf("--book: %w", err)
+			return known{}, fmt.Errorf("--book: %w", err)
 		}
-		return policy.LoadBook(w.book, src, policy.Env{Files: filesBeside(w.book)})
+		book, err := policy.LoadBook(w.book, src, policy.Env{Files: filesBeside(w.book)})
+		return known{book: book}, err
 	case w.names.policy != "":
-		_, p, err := w.names.load()
+		path, p, err := w.names.load()
 		if err != nil {
-			return signer.Book{}, err
+			return known{}, err
 		}
-		return p.Book(), nil
+		set, err := descriptorsOf(path, p)
+		return known{p.Book(), set}, err
 	case w.names.config != "":
-		return signer.Book{}, usage("--config is for --policy, which is missing")
+		return known{}, usage("--config is for --policy, which is missing")
 	}
-	return signer.Book{}, nil
-}
-
-// withTokens adds a token list to a book. The book wins, a contradiction is an error,
-// and no token of the list is called as an asset of the book is.
-func withTokens(book signer.Book, path string) (signer.Book, error) {
-	src, err := os.ReadFile(path)
-	if err != nil {
-		return signer.Book{}, fmt.Errorf("--tokens: %w", err)
-	}
-	tokens, err := policy.ReadTokenList(path, src)
-	if err != nil {
-		return signer.Book{}, err
-	}
-	taken := map[string]bool{}
-	for _, a := range book.Assets {
-		taken[strings.ToLower(a.Name)] = true
-	}
-	assets := make(map[string]signer.Asset, len(tokens)+len(book.Assets))
-	maps.Copy(assets, book.Assets)
-	for id, t := range tokens {
-		own, listed := book.Assets[id]
-		switch {
-		case listed && own.Decimals != t.Decimals:
-			return signer.Book{}, fmt.Errorf("%s: %s has %d decimals, and your book says %d; one of the two is wrong", path, id, t.Decimals, own.Decimals)
-		case listed:
-			continue
-		case taken[strings.ToLower(t.Name)]:
-			t.Name += " " + id[strings.LastIndexByte(id, ':')+1:]
-		}
-		assets[id] = t
-	}
-	return signer.NewBook(assets, book.Contracts, book.Accounts), nil
+	return known{}, nil
 }
 
 // labels are what the descriptors call the parts of a payload: nil where none applies,
@@ -131,6 +105,10 @@ func (k known) labels(in signer.Intent, payload []byte, from string) (*signer.Cl
 	return labels, err
 }
 
+// maxDescribed is how long a descriptor's name of a contract may be; those of the public
+// registry have at most 35 bytes.
+const maxDescribed = 64
+
 // names are for showing an intent: the book's, and those that descriptors give to the
 // contracts in it.
 func (k known) names(in signer.Intent, now time.Time) console.Names {
@@ -145,7 +123,8 @@ func (k known) names(in signer.Intent, now time.Time) console.Names {
 			if !ok {
 				continue
 			}
-			if name, ok := k.descriptors.ContractName(chain, address); ok {
+			// A name that fills the screen would push away what it stands beside.
+			if name, ok := k.descriptors.ContractName(chain, address); ok && len(name) <= maxDescribed {
 				out.Described[id] = name
 			}
 		}

@@ -43,7 +43,7 @@ func Example() {
 		log.Print(err)
 		return
 	}
-	fmt.Print(console.Intent(intent, console.Names{}))
+	fmt.Print(console.Intent(intent, nil, console.Names{}))
 	fmt.Printf("leaf %d, send: 0x%x\n", res.GetLeaf(), res.GetArtifact())
 	// Output:
 	// CLASS    transfer: SENDS value

@@ -131,7 +131,7 @@ func TestIntentReadsLikeItsGoldenFile(t *testing.T) {
 		"a message in Chinese wraps by columns":                 message(strings.Repeat("\u4e2d", 60)),
 		"a long message ends with its hash":                     message(strings.Repeat("0123456789abcdef", 64)),
 	} {
-		t.Run(name, func(t *testing.T) { golden(t, name, Intent(in, names)) })
+		t.Run(name, func(t *testing.T) { golden(t, name, Intent(in, nil, names)) })
 	}
 }
 
@@ -158,7 +158,7 @@ func TestOwnersLabelsAreEscapedToo(t *testing.T) {
 		Assets:   map[string]signer.Asset{eth: {ID: eth, Name: "e\u202eth", Decimals: 18}},
 		Accounts: map[string]string{acme: "Ac\nme"},
 	}
-	got := Intent(transaction(signer.Effect{Class: signer.ClassTransfer, Actor: me, Counterparty: acme, Quantity: signer.Exact(eth, wei("1"))}), n)
+	got := Intent(transaction(signer.Effect{Class: signer.ClassTransfer, Actor: me, Counterparty: acme, Quantity: signer.Exact(eth, wei("1"))}), nil, n)
 	for _, want := range []string{`e\u{202e}th`, `(Ac\u{a}me)`} {
 		if !strings.Contains(got, want) {
 			t.Errorf("Intent does not contain %q:\n%s", want, got)

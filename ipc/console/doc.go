@@ -7,7 +7,8 @@
 //	effects, the worst first; fee, what leaves in all
 //	the remaining facts
 //	digests, for comparing on a second device
-//	what a descriptor calls the parts, marked as that ([ClearSigning])
+//	what a descriptor calls the parts, marked as that
+//	where all this is long: the class and the dangers, again
 //
 // Five and more effects of one class are a batch: its totals come first, then those
 // for accounts that the owner's book does not have, then the rest, the largest first.

@@ -62,7 +62,7 @@ func TestEveryEffectReadsLikeItsGoldenFile(t *testing.T) {
 	for _, name := range sorted(effects) {
 		e := effects[name]
 		in := signer.Intent{Kind: "test", Complete: true, Effects: []signer.Effect{e}}
-		fmt.Fprintf(&b, "=== %s\n%s", name, Intent(in, names))
+		fmt.Fprintf(&b, "=== %s\n%s", name, Intent(in, nil, names))
 	}
 	golden(t, "every effect", b.String())
 	for _, class := range signer.Classes() {
@@ -81,7 +81,7 @@ func TestEveryClassIsShownByNameOfItsOwn(t *testing.T) {
 		}
 		words[headline] = class
 		in := signer.Intent{Kind: "test", Complete: true, Effects: []signer.Effect{{Class: class}}}
-		text := Intent(in, Names{})
+		text := Intent(in, nil, Names{})
 		if !strings.HasPrefix(text, "CLASS    "+string(class)+": ") || strings.Contains(text, "THIS PROGRAM") || strings.Contains(text, "\nDOES") {
 			t.Errorf("class %q is shown as\n%s", class, text)
 		}
@@ -94,7 +94,7 @@ func TestTheWorstClassIsSaidFirst(t *testing.T) {
 		signer.Effect{Class: signer.ClassDelegateCall, Actor: safe, Counterparty: poison, Quantity: unknown},
 		signer.Effect{Class: signer.ClassAllowance, Actor: me, Counterparty: router, Quantity: signer.Quantity{Kind: signer.QuantityUnlimited, Asset: usdc}},
 	)
-	text := Intent(in, names)
+	text := Intent(in, nil, names)
 	if !strings.HasPrefix(text, "CLASS    delegatecall: RUNS FOREIGN CODE") {
 		t.Errorf("it begins\n%s", text)
 	}
@@ -116,7 +116,7 @@ func TestOnlyRevocationsAreCalledRevocations(t *testing.T) {
 		"at most nothing is no end":                  {[]signer.Effect{upTo}, "CLASS    allowance: GRANTS"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if text := Intent(transaction(c.effects...), names); !strings.HasPrefix(text, c.want) {
+			if text := Intent(transaction(c.effects...), nil, names); !strings.HasPrefix(text, c.want) {
 				t.Errorf("it begins %.60q, want %q", text, c.want)
 			}
 		})
@@ -167,7 +167,7 @@ func TestABatchShowsWhatStandsOut(t *testing.T) {
 		}
 		effects = append(effects, signer.Effect{Class: signer.ClassTransfer, Actor: safe, Counterparty: to, Quantity: signer.Exact(usdc, big.NewInt(amount)), Attributes: map[string]string{"call": fmt.Sprint(i + 1)}})
 	}
-	text := Intent(transaction(effects...), n)
+	text := Intent(transaction(effects...), nil, n)
 	inOrder(t, text,
 		"BATCH    500 times transfer, with 500 accounts, of which 1 ARE NOT IN YOUR BOOK:",
 		"in all 9499.124627 usdc (9499124627 base units)",
@@ -197,7 +197,7 @@ func TestABatchOfSeveralSendersShowsEach(t *testing.T) {
 		}
 		effects = append(effects, e)
 	}
-	text := Intent(transaction(effects...), names)
+	text := Intent(transaction(effects...), nil, names)
 	inOrder(t, text, "BATCH    5 times transfer, with 1 accounts, of which 0 ARE NOT", "SENDS    UNKNOWN amounts", "SENDS    0.000004 usdc", "SENDS    0 usdc")
 	if n := strings.Count(text, "from "+address(me)); n != crowd-1 {
 		t.Errorf("one sender is shown %d times, want %d:\n%s", n, crowd-1, text)
@@ -205,7 +205,7 @@ func TestABatchOfSeveralSendersShowsEach(t *testing.T) {
 }
 
 func TestWhatADescriptorSaysIsMarkedOnEveryLine(t *testing.T) {
-	text := ClearSigning(signer.ClearSigning{
+	text := clearSigning(signer.ClearSigning{
 		Descriptor: "uniswap/calldata-router.json", Owner: "Uniswap\" as OWNER\nSENDS    nothing",
 		Intent: "Swap\nCLASS    transfer: SENDS value", InterpolatedIntent: "Swap 1 ETH for at least 3000 USDC",
 		Fields: []signer.Labelled{

@@ -23,15 +23,19 @@ type Names struct {
 	Now       time.Time                                   // for spans until an end; zero: none are shown
 }
 
-// Intent shows what signing would do. The same intent and names give the same
-// text.
-func Intent(in signer.Intent, names Names) string {
+// Intent shows what signing would do and, unless labels is nil, what a descriptor calls
+// the parts. The same intent, labels and names give the same text.
+func Intent(in signer.Intent, labels *signer.ClearSigning, names Names) string {
 	p := printer{names: names}
 	p.class(in)
 	p.alarms(in)
 	p.effects(in.Effects)
 	p.costs(in)
 	p.details(in)
+	if labels != nil {
+		p.b.WriteString("\n" + clearSigning(*labels))
+	}
+	p.again(in)
 	return p.b.String()
 }
 
@@ -88,6 +92,37 @@ func (p *printer) alarms(in signer.Intent) {
 	}
 	if p.b.Len() > before {
 		p.b.WriteString("\n")
+	}
+}
+
+// tall is how many lines of a text nobody scrolls back.
+const tall = 60
+
+// again says at the end of a long text what must be seen before anything else: whoever
+// wants the signature may have made it long, so that its beginning scrolls away.
+func (p *printer) again(in signer.Intent) {
+	lines, dangers := strings.Count(p.b.String(), "\n"), 0
+	var codes []string
+	for _, w := range in.Warnings {
+		if ranks[w.Severity] > ranks[signer.SeverityDanger] {
+			continue
+		}
+		dangers++
+		if !slices.Contains(codes, w.Code) {
+			codes = append(codes, w.Code)
+		}
+	}
+	if lines <= tall || in.Complete && dangers == 0 {
+		return
+	}
+	p.b.WriteString("\n")
+	p.line("AGAIN", fmt.Sprintf("what stands at the top of these %d lines", lines))
+	p.class(in)
+	if !in.Complete {
+		p.line("DANGER", "a part of this could not be read: what stands above is not all that it may do")
+	}
+	if dangers > 0 {
+		p.line("DANGER", fmt.Sprintf("of %d warnings: %s", dangers, Safe(strings.Join(codes, ", "))))
 	}
 }
 

@@ -7,9 +7,9 @@ import (
 	"github.com/sealward/sealward/signer"
 )
 
-// ClearSigning shows what a descriptor calls the parts of a payload. It belongs below
+// clearSigning shows what a descriptor calls the parts of a payload. It stands below
 // the intent, and every line of it says so by its beginning.
-func ClearSigning(c signer.ClearSigning) string {
+func clearSigning(c signer.ClearSigning) string {
 	const bar, deeper = "~ ", "~     "
 	var b strings.Builder
 	flow(&b, bar, deeper, fmt.Sprintf("as DESCRIPTOR FILE %s of %s describes it; labels only: what counts stands above", quoted(c.Descriptor), quoted(c.Owner)))

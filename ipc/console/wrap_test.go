@@ -109,13 +109,13 @@ func TestNoLineIsTooWideAndNothingIsLost(t *testing.T) {
 		g := &generator{Rand: rand.New(rand.NewPCG(seed, 4))}
 		in := g.intent()
 		texts := g.texts
-		text := Intent(in, names)
+		text := Intent(in, nil, names)
 		labels := signer.ClearSigning{Descriptor: g.text(), Owner: g.text(), Intent: g.text(), InterpolatedIntent: g.text()}
 		for range g.IntN(4) {
 			labels.Fields = append(labels.Fields, signer.Labelled{Label: g.text(), Value: g.text()})
 		}
 		check(t, seed, text, texts)
-		check(t, seed, ClearSigning(labels), g.texts[len(texts):])
+		check(t, seed, clearSigning(labels), g.texts[len(texts):])
 		check(t, seed, Claim(texts[0]), texts[:1])
 		if t.Failed() {
 			return
@@ -187,11 +187,42 @@ func TestFlowBreaksWhereTheReaderCanTell(t *testing.T) {
 // A block of hostile text takes as many lines as it needs, however many that are.
 func TestHugeTextsAreShownWhole(t *testing.T) {
 	in := message(strings.Repeat("0123456789", 10_000))
-	text := Intent(in, names)
+	text := Intent(in, nil, names)
 	if !strings.Contains(unwrapped(text), in.Fields[0].Value) {
 		t.Error("it is cut off")
 	}
 	if !strings.Contains(text, fmt.Sprintf("sha256 of these %d bytes:", len(in.Fields[0].Value))) {
 		t.Error("its hash is missing")
+	}
+}
+
+// A payload that is long for that very purpose does not make its danger scroll away: it
+// is said first, and again last, below what a descriptor says.
+func TestTheDangerOfALongTextIsSaidAgainAtItsEnd(t *testing.T) {
+	danger := signer.Warning{Code: "evm_unknown_call", Severity: signer.SeverityDanger, Text: "calls a stranger"}
+	labels := &signer.ClearSigning{Descriptor: "gift.json", Owner: "Gift", Intent: "Receive a gift"}
+	for name, tt := range map[string]struct {
+		lines    int
+		complete bool
+		warnings []signer.Warning
+		want     string // at the end
+	}{
+		"danger":                  {500, true, []signer.Warning{danger, danger}, "DANGER   of 2 warnings: evm_unknown_call\n"},
+		"not all of it was read":  {500, false, nil, "DANGER   a part of this could not be read: what stands above is not all that it\n           may do\n"},
+		"a severity of tomorrow":  {500, true, []signer.Warning{{Code: "evm_doom", Severity: "doom"}}, "DANGER   of 1 warnings: evm_doom\n"},
+		"nothing is of danger":    {500, true, []signer.Warning{{Code: "evm_paymaster", Severity: signer.SeverityWarn}}, "~   | Receive a gift\n"},
+		"it all fits on a screen": {10, false, []signer.Warning{danger}, "~   | Receive a gift\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := message(strings.Repeat("nothing to see\n", tt.lines))
+			in.Complete, in.Warnings = tt.complete, tt.warnings
+			text := Intent(in, labels, names)
+			if !strings.HasSuffix(text, tt.want) {
+				t.Errorf("the end is %q, want %q", text[max(0, len(text)-200):], tt.want)
+			}
+			if again := strings.Count(text, "\nCLASS ") == 1; again != strings.HasPrefix(tt.want, "DANGER") {
+				t.Errorf("the class is said again: %v", again)
+			}
+		})
 	}
 }
