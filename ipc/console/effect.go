@@ -215,7 +215,11 @@ func (p *printer) along(q signer.Quantity) {
 }
 
 func (p *printer) ends(e signer.Effect) {
-	if !e.Until.IsZero() {
+	switch {
+	case e.Until.IsZero():
+	case e.Class == signer.ClassLogin: // ERC-4361: that ends the message, not what it began
+		p.more("the message can be used until " + p.until(e.Until))
+	default:
 		p.more("until " + p.until(e.Until))
 	}
 }

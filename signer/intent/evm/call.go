@@ -146,7 +146,7 @@ func (r *reading) dispatch(f frame) error {
 	why := "the contract is not known"
 	switch {
 	case at.twice:
-		why = "the book has the contract as more than one sort of token"
+		why = "the contract is listed as more than one sort of token or contract"
 	case len(families) > 0:
 		why = "it is not a method of what the contract is known as"
 	}
@@ -205,7 +205,7 @@ type place struct {
 	account  string // its CAIP-10 id
 	looked   bool   // whether the rest was looked up
 	contract signer.Contract
-	twice    bool // listed as more than one sort of token
+	twice    bool // listed as more than one sort of token or contract
 	families []family
 }
 
@@ -230,7 +230,8 @@ func (r *reading) asset(namespace string, contract common.Address) string {
 }
 
 // at is what is known of the contract at an address, as the owner's book or a standard
-// says. A token that is listed as two sorts is known as none: they share selectors.
+// says. What is listed as two sorts of token, or as a token and as another contract, is
+// known as neither: they share selectors, and a list that calls Permit2 a token lies.
 func (r *reading) at(a common.Address) *place {
 	p := r.place(a)
 	if p.looked {
@@ -241,7 +242,7 @@ func (r *reading) at(a common.Address) *place {
 	if p.contract, known = r.book.Contracts[p.account]; !known {
 		p.contract = canonical(r.chain, a)
 	}
-	sort := ""
+	sort := string(p.contract.Kind)
 	if p.contract.Kind == signer.ContractWETH {
 		sort = "erc20"
 	}

@@ -248,13 +248,33 @@ func TestTokenCallsMean(t *testing.T) {
 	})
 }
 
-// A token that the owner's files call two things at once is not known as either: the
-// number in one selector is an amount to the one and an item to the other.
-func TestTokenOfTwoSortsIsUnknown(t *testing.T) {
-	b := signer.NewBook(map[string]signer.Asset{usdcID: {ID: usdcID, Name: "usdc"}, "eip155:1/erc721:" + usdc: {}}, nil, nil)
-	in, err := evm.Transaction{}.Decode(raw(t, toContract(usdc, 0, calldata("transferFrom(address,address,uint256)", sender, payee, 5))), keyFor(t, "eip155:1"), b)
-	if err != nil || in.Complete || in.Class() != signer.ClassUnknownCall || !strings.Contains(inspect(in), "more than one sort of token") {
-		t.Errorf("intent = %+v, %v; want an unknown call", in, err)
+// A contract that is two things at once, by the owner's files or by them and a standard, is
+// not known as either: the number in one selector is an amount to the one and an item to
+// the other, and a list that calls Permit2 a token lies.
+func TestContractOfTwoSortsIsUnknown(t *testing.T) {
+	listed := func(ids ...string) signer.Book {
+		assets := map[string]signer.Asset{}
+		for _, id := range ids {
+			assets[id] = signer.Asset{ID: id, Name: "listed"}
+		}
+		return signer.NewBook(assets, nil, nil)
+	}
+	for name, test := range map[string]struct {
+		to   string
+		data []byte
+		book signer.Book
+	}{
+		"a token and a collection": {usdc, calldata("transferFrom(address,address,uint256)", sender, payee, 5), listed(usdcID, "eip155:1/erc721:"+usdc)},
+		"Permit2 and a token":      {permit2At, calldata("transfer(address,uint256)", payee, 5), listed("eip155:1/erc20:" + permit2At)},
+		"Multicall3 and a token":   {multicall3, calldata("approve(address,uint256)", payee, 5), listed("eip155:1/erc20:" + multicall3)},
+		"WETH and a collection":    {weth, calldata("approve(address,uint256)", payee, 5), listed("eip155:1/erc721:" + weth)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in, err := evm.Transaction{}.Decode(raw(t, toContract(test.to, 0, test.data)), keyFor(t, "eip155:1"), test.book)
+			if err != nil || in.Complete || in.Class() != signer.ClassUnknownCall || !strings.Contains(inspect(in), "more than one sort") {
+				t.Errorf("intent = %+v, %v; want an unknown call", in, err)
+			}
+		})
 	}
 }
 
