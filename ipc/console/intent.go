@@ -134,12 +134,15 @@ func (p *printer) costs(in signer.Intent) {
 	}
 	word := "TOTAL"
 	for _, q := range in.Outflow {
+		if !in.Complete && q.Kind == signer.QuantityUnknown && q.Asset == "" {
+			continue // said below
+		}
 		p.line(word, p.quantity(q))
 		word = ""
 	}
 	switch {
 	case in.Complete:
-	case len(in.Outflow) == 0:
+	case word != "":
 		p.line(word, "UNKNOWN: not all of it could be read")
 	default:
 		p.line(word, "and UNKNOWN amounts more: not all of it could be read")
