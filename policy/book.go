@@ -41,26 +41,13 @@ func (l *loader) accounts() map[string]string {
 	out := map[string]string{}
 	for _, name := range sortedKeys(l.books) {
 		for account, label := range l.books[name] {
-			addLabel(out, account, label)
+			if other := out[account]; other != "" && other != label {
+				label = other + ", " + label
+			}
+			out[account] = label
 		}
 	}
 	return out
-}
-
-// labels are those of the accounts, and the names of the contracts.
-func (l *loader) labels() map[string]string {
-	out := l.accounts()
-	for _, name := range sortedKeys(l.contracts) {
-		addLabel(out, l.contracts[name].account, name)
-	}
-	return out
-}
-
-func addLabel(labels map[string]string, account, label string) {
-	if other := labels[account]; other != "" && other != label {
-		label = other + ", " + label
-	}
-	labels[account] = label
 }
 
 var assetSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{

@@ -68,7 +68,7 @@ addresses "ours" {
 	if got := book.Accounts[acme]; got != "Acme, Acme Hosting" && got != "Acme Hosting, Acme" {
 		t.Errorf("the label of an account in two books = %q", got)
 	}
-	if got := p.Accounts()[vault]; got != "Vault, vault" {
+	if got := book.Accounts[vault]; got != "Vault" {
 		t.Errorf("the label of a contract in a book = %q", got)
 	}
 	poison := "eip155:1:0x5290" + strings.Repeat("0", 32) + "9EE7"

@@ -38,7 +38,6 @@ type Policy struct {
 	book        signer.Book       // shared by all who ask; nobody changes it
 	keys        map[string]string // fingerprints by name, as the version binds them
 	rules       []rule
-	labels      map[string]string // of accounts and contracts, by CAIP-10 id
 	windows     []time.Duration
 	descriptors *descriptors // nil: none
 }
@@ -62,7 +61,6 @@ func Load(name string, src []byte, env Env) (*Policy, error) {
 		book:        l.book(),
 		keys:        fingerprints,
 		rules:       l.rules,
-		labels:      l.labels(),
 		descriptors: l.descriptors,
 	}
 	for _, r := range l.rules {
@@ -108,10 +106,6 @@ func (p *Policy) Version() [32]byte { return p.version }
 // Book returns what the policy says of assets, contracts and accounts. It is one book
 // for all who ask, and not to be changed.
 func (p *Policy) Book() signer.Book { return p.book }
-
-// Accounts returns the labels of the address books and the names of contracts, by
-// CAIP-10 account id, for showing. An account with several has all of them.
-func (p *Policy) Accounts() map[string]string { return maps.Clone(p.labels) }
 
 // Descriptors returns the folder of ERC-7730 descriptors, relative to the policy's own,
 // and the SHA-256 digest of its manifest; false where the policy names none. They are

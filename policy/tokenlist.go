@@ -249,7 +249,7 @@ func parseToken(raw []byte) (listedToken, error) {
 		return listedToken{}, fmt.Errorf("address %q: its EIP-55 checksum does not match: at least one digit is wrong, or it has none and is not all in lower case", *e.Address)
 	}
 	t := listedToken{id: fmt.Sprintf("eip155:%d/erc20:%s", *e.ChainID, address), decimals: int(*e.Decimals)}
-	if showable.MatchString(*e.Symbol) && letter.MatchString(*e.Symbol) {
+	if showable.MatchString(*e.Symbol) && letter.MatchString(*e.Symbol) && !slices.Contains(amountWords, look(*e.Symbol)) {
 		t.symbol = *e.Symbol
 	}
 	return t, nil
@@ -258,11 +258,16 @@ func parseToken(raw []byte) (listedToken, error) {
 // showable are the symbols that mean to a reader what they are: the characters of the
 // format's schema and _, all of them ASCII. Other symbols, of letters that look like
 // those of another script or do not show, are not used; nor are symbols without a letter,
-// such as 000.000, which would read as a part of the amount before them.
+// such as 000.000, which would read as a part of the amount before them, nor those that
+// are words of amounts.
 var (
 	showable = regexp.MustCompile(`^[a-zA-Z0-9+%/$._-]{1,20}$`)
 	letter   = regexp.MustCompile(`[a-zA-Z]`)
 )
+
+// amountWords are what stands in the place of an amount, as [look] leaves them: a token
+// called UNLIMITED would read as one.
+var amountWords = []string{look("unlimited"), look("unknown"), look("nothing")}
 
 // nameTokens names the tokens of lists beside the owner's own assets. A symbol stands
 // alone where nothing else of the chain is called like it; else the address follows, and

@@ -4,8 +4,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -56,11 +58,27 @@ func (w *world) read() (known, error) {
 		}
 	}
 	if w.descriptors != "" {
-		if out.descriptors, err = erc7730.Load(os.DirFS(w.descriptors)); err != nil {
+		if out.descriptors, err = loadDescriptors(w.descriptors); err != nil {
 			return known{}, fmt.Errorf("--descriptors %s: %w", w.descriptors, err)
 		}
 	}
 	return out, nil
+}
+
+// loadDescriptors reads a folder that is there and was pinned.
+func loadDescriptors(dir string) (*erc7730.Set, error) {
+	switch info, err := os.Stat(dir); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, errors.New("there is no such folder")
+	case err != nil:
+		return nil, err
+	case !info.IsDir():
+		return nil, errors.New("it is no folder; name the one that the descriptors are in")
+	}
+	if _, err := os.Stat(filepath.Join(dir, erc7730.ManifestName)); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s is missing, so it was not pinned; look at the files in it, then run: sealward descriptors pin %s", erc7730.ManifestName, dir)
+	}
+	return erc7730.Load(os.DirFS(dir))
 }
 
 // owned is what the owner's own files say: a book, or a policy.

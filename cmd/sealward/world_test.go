@@ -10,6 +10,25 @@ import (
 	"time"
 )
 
+// A folder that does not serve is told what it lacks.
+func TestAFolderOfDescriptorsSaysWhatItLacks(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for folder, want := range map[string]string{
+		filepath.Join(dir, "none"): "none: there is no such folder",
+		file:                       "it is no folder",
+		dir:                        "descriptors.sha256 is missing, so it was not pinned; look at the files in it, then run: sealward descriptors pin " + dir,
+	} {
+		out, err := (&world{descriptors: folder}).read()
+		if err == nil || out.descriptors != nil || !strings.HasPrefix(err.Error(), "--descriptors "+folder+": ") || !strings.Contains(err.Error(), want) {
+			t.Errorf("--descriptors %s: %v; want %q", folder, err, want)
+		}
+	}
+}
+
 // What the daemon's answers are shown with is called as sealward inspect calls it.
 func TestAPolicyGivesTheSameNamesToEveryCommand(t *testing.T) {
 	dir := t.TempDir()

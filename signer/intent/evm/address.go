@@ -19,6 +19,12 @@ func Address(pub signer.PublicKey) (string, error) {
 	return a.Hex(), nil
 }
 
+// What errors call the account that a payload is read for.
+const (
+	theKey     = "the key's address"
+	theAccount = "the account that --from names"
+)
+
 // readSender reads the address of a sender that people name; nil for none.
 func readSender(text string) (*common.Address, error) {
 	if text == "" {

@@ -23,7 +23,8 @@ import (
 // With its signature anybody can hand the key's account over to the code of the
 // delegate, and the account stays handed over. A payload is the JSON object of
 // chainId, address and nonce that wallets sign, or 0x05 and the RLP list of the
-// three, as bytes or as hexadecimal text with 0x.
+// three, as bytes or as hexadecimal text with 0x. A signed one has yParity, r and s
+// besides and must be signed by the key, which then signs the three again.
 //
 // One for chain 0 holds on every chain. A key signs for the chains that its owner
 // named, so for a key it is refused; a preview gives its accounts on "eip155:0", which
@@ -44,12 +45,13 @@ type authorization struct {
 	delegate common.Address // whose code the account runs; zero ends the delegation
 	nonce    uint64
 
-	signature signature      // in a transaction
-	authority common.Address // the account handed over; set by parse
+	signed    bool           // given alone, it came with a signature
+	signature signature      // then, and in a transaction
+	authority common.Address // whose signature it is: the account handed over
 }
 
 // Version implements [signer.Decoder].
-func (Authorization) Version() string { return "evm.authorization/1" }
+func (Authorization) Version() string { return "evm.authorization/2" }
 
 // Decode implements [signer.Decoder].
 func (Authorization) Decode(payload []byte, key signer.KeyInfo, book signer.Book) (signer.Intent, error) {
@@ -57,7 +59,7 @@ func (Authorization) Decode(payload []byte, key signer.KeyInfo, book signer.Book
 	if err != nil {
 		return signer.Intent{}, err
 	}
-	a, err := readAuthorization(payload)
+	a, err := readAuthorization(payload, &from, theKey)
 	switch {
 	case err != nil:
 		return signer.Intent{}, err
@@ -78,9 +80,12 @@ func (Authorization) Preview(payload []byte, from string, book signer.Book) (sig
 	if err != nil {
 		return signer.Intent{}, err
 	}
-	a, err := readAuthorization(payload)
+	a, err := readAuthorization(payload, account, theAccount)
 	if err != nil {
 		return signer.Intent{}, err
+	}
+	if a.signed {
+		account = &a.authority
 	}
 	return a.meaning(account, book), nil
 }
@@ -89,6 +94,9 @@ func (a *authorization) meaning(account *common.Address, book signer.Book) signe
 	r := newReading(signer.KindEVMAuthorization, chainName(a.chainID), book)
 	r.digest("authorization digest", a.hash())
 	r.authorization("", a, account)
+	if a.signed {
+		r.field("signed by", a.authority.Hex())
+	}
 	return r.finish()
 }
 
@@ -103,8 +111,12 @@ func (Authorization) Recognises(payload []byte) bool {
 
 // Assemble implements [signer.Decoder]: it returns the signed authorisation as an
 // element of the authorizationList of a transaction in JSON.
-func (Authorization) Assemble(payload []byte, _ signer.KeyInfo, signatures [][]byte) ([]byte, error) {
-	a, err := readAuthorization(payload)
+func (Authorization) Assemble(payload []byte, key signer.KeyInfo, signatures [][]byte) ([]byte, error) {
+	from, err := addressOf(key.Public)
+	if err != nil {
+		return nil, err
+	}
+	a, err := readAuthorization(payload, &from, theKey)
 	if err != nil {
 		return nil, err
 	}
@@ -121,8 +133,9 @@ func (Authorization) Assemble(payload []byte, _ signer.KeyInfo, signatures [][]b
 	return json.Marshal(geth)
 }
 
-// readAuthorization reads any of the forms of a payload.
-func readAuthorization(payload []byte) (*authorization, error) {
+// readAuthorization reads any of the forms of a payload. It holds a signed one to a
+// sender, where that is known, whom errors call as it was named.
+func readAuthorization(payload []byte, from *common.Address, called string) (*authorization, error) {
 	raw := payload
 	switch {
 	case bytes.HasPrefix(payload, []byte("{")):
@@ -130,7 +143,7 @@ func readAuthorization(payload []byte) (*authorization, error) {
 		if err != nil {
 			return nil, err
 		}
-		raw = a.encode()
+		raw = a.encoding()
 	case bytes.HasPrefix(payload, []byte("0x")):
 		b, err := hex.DecodeString(string(payload[2:]))
 		if err != nil {
@@ -138,11 +151,22 @@ func readAuthorization(payload []byte) (*authorization, error) {
 		}
 		raw = b
 	}
-	return parseAuthorization(raw)
+	a, err := parseAuthorization(raw)
+	if err != nil || !a.signed {
+		return a, err
+	}
+	if a.authority, err = a.signature.by(a.hash()); err != nil {
+		return nil, signer.Invalid("authorization: its signature: %v; give it without one to see what it would do", err)
+	}
+	if from != nil && a.authority != *from {
+		return nil, wrongSigner("authorization", a.authority, called, *from)
+	}
+	return a, nil
 }
 
-// parseAuthorization reads the bytes whose hash is signed, and refuses them unless they
-// are the one encoding of what was read.
+// parseAuthorization reads the bytes whose hash is signed, or the same with a signature,
+// and refuses them unless they are the one encoding of what was read. Whose signature it
+// is, it does not ask.
 func parseAuthorization(raw []byte) (*authorization, error) {
 	if len(raw) == 0 || raw[0] != magic7702 {
 		return nil, signer.Invalid("authorization: want JSON, or 0x05 and the list of chain id, address and nonce (EIP-7702)")
@@ -153,12 +177,15 @@ func parseAuthorization(raw []byte) (*authorization, error) {
 	}
 	f, a := newFields("authorization", items), &authorization{}
 	a.read(f, "")
+	if a.signed = f.more(); a.signed {
+		a.signature = f.signature("")
+	}
 	switch {
 	case *f.err != nil:
 		return nil, *f.err
 	case len(rest)+len(f.rest) > 0:
-		return nil, signer.Invalid("authorization: more than chain id, address and nonce; a signed one is part of a transaction")
-	case !bytes.Equal(a.encode(), raw):
+		return nil, signer.Invalid("authorization: more than chain id, address and nonce, or behind them y parity, r and s")
+	case !bytes.Equal(a.encoding(), raw):
 		return nil, signer.Invalid("authorization: non-canonical: it encodes to other bytes")
 	}
 	return a, a.check("authorization")
@@ -185,18 +212,26 @@ func (a *authorization) write(w rlp.EncoderBuffer) {
 	w.WriteUint64(a.nonce)
 }
 
-// encode returns the bytes whose hash is signed.
-func (a *authorization) encode() []byte {
+// hash is what is signed: that of the encoding without a signature.
+func (a *authorization) hash() common.Hash {
+	unsigned := *a
+	unsigned.signed = false
+	return crypto.Keccak256Hash(unsigned.encoding())
+}
+
+// encoding returns the bytes that it is read from.
+func (a *authorization) encoding() []byte {
 	w := rlp.NewEncoderBuffer(nil)
 	list := w.List()
 	a.write(w)
+	if a.signed {
+		a.signature.write(w)
+	}
 	w.ListEnd(list)
 	out := w.AppendToBytes([]byte{magic7702})
 	w.Flush() // gives the buffer back; there is no writer, so no error
 	return out
 }
-
-func (a *authorization) hash() common.Hash { return crypto.Keccak256Hash(a.encode()) }
 
 // forGeth returns the authorisation in go-ethereum's own type.
 func (a *authorization) forGeth() types.SetCodeAuthorization {
@@ -206,12 +241,16 @@ func (a *authorization) forGeth() types.SetCodeAuthorization {
 	}
 }
 
-// authorizationJSON is what wallets are given to sign. Libraries write the numbers of
-// it as quantities or as numbers.
+// authorizationJSON is what wallets are given to sign and, with a signature, what they
+// return. Libraries write the numbers of it as quantities or as numbers.
 type authorizationJSON struct {
 	ChainID *numberJSON `json:"chainId"`
 	Address *string     `json:"address"`
 	Nonce   *numberJSON `json:"nonce"`
+	YParity *numberJSON `json:"yParity"`
+	R       *string     `json:"r"`
+	S       *string     `json:"s"`
+	V       *numberJSON `json:"v"` // the parity once more, or that and 27
 }
 
 func parseAuthorizationJSON(payload []byte) (*authorization, error) {
@@ -222,6 +261,19 @@ func parseAuthorizationJSON(payload []byte) (*authorization, error) {
 	r, a := textReader{what: "authorization"}, &authorization{}
 	a.chainID, a.nonce = r.number("chainId", in.ChainID), r.number("nonce", in.Nonce)
 	a.delegate = r.wantAddress("address", in.Address)
+	if in.YParity == nil && in.R == nil && in.S == nil && in.V == nil {
+		return a, r.err
+	}
+	a.signed = true
+	a.signature.parity = r.number("yParity", in.YParity)
+	r.scalar("r", in.R, &a.signature.r)
+	r.scalar("s", in.S, &a.signature.s)
+	if in.V == nil {
+		return a, r.err
+	}
+	if v := r.number("v", in.V); v != a.signature.parity && v != a.signature.parity+27 {
+		r.fail("v", "%d, but yParity is %d; they say the same twice, so one of the two is wrong", v, a.signature.parity)
+	}
 	return a, r.err
 }
 

@@ -2,6 +2,7 @@ package evm_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"math/big"
 	"reflect"
@@ -136,8 +137,8 @@ func TestAuthorizationRefuses(t *testing.T) {
 		"a hash":                        {make([]byte, 32), "want JSON, or 0x05"},
 		"no list":                       {[]byte{5, 0x80}, "authorization: rlp: expected List"},
 		"two values":                    {list(t, five, 1, to), "authorization: nonce"},
-		"four values":                   {list(t, five, 1, to, 7, 1), "more than chain id, address and nonce"},
-		"a signed one":                  {list(t, five, 1, to, 7, 0, 1, 1), "more than chain id, address and nonce; a signed one is part of a transaction"},
+		"four values":                   {list(t, five, 1, to, 7, 1), "authorization: r: unexpected EOF"},
+		"seven values":                  {list(t, five, 1, to, 7, 0, 1, 1, 1), "more than chain id, address and nonce, or behind them y parity, r and s"},
 		"a trailing byte":               {append(list(t, five, 1, to, 7), 0), "more than chain id"},
 		"a delegate of 19 bytes":        {list(t, five, 1, to[1:], 7), "address: 19 bytes, want 20"},
 		"no delegate":                   {list(t, five, 1, []byte{}, 7), "address: 0 bytes, want 20"},
@@ -149,7 +150,7 @@ func TestAuthorizationRefuses(t *testing.T) {
 		"JSON with a nonce of null":     {authorizationText("1", delegateCode, "null"), "nonce: missing"},
 		"JSON without a chain":          {[]byte(`{"nonce":1,"address":"` + delegateCode + `"}`), "chainId: missing"},
 		"JSON without a delegate":       {[]byte(`{"nonce":1,"chainId":1}`), "address: missing"},
-		"JSON with a signature":         {[]byte(`{"nonce":1,"chainId":1,"yParity":1}`), `unknown field "yParity"`},
+		"JSON with an unknown field":    {[]byte(`{"nonce":1,"chainId":1,"yparity":1}`), `unknown field "yparity"`},
 		"JSON with a field twice":       {[]byte(`{"nonce":1,"nonce":2}`), "repeats"},
 		"a wrong checksum":              {authorizationText("1", strings.Replace(delegateCode, "D", "d", 1), "7"), "checksum (EIP-55)"},
 		"a number with an exponent":     {authorizationText("1", delegateCode, "7e0"), "nonce: \"7e0\": want a quantity"},
@@ -170,6 +171,108 @@ func TestAuthorizationRefuses(t *testing.T) {
 				t.Errorf("Assemble = %s, %v; want an error", out, err)
 			}
 		})
+	}
+}
+
+// signedText is an authorisation as libraries have it that was signed; tests change what
+// they are about.
+func signedText(t *testing.T, a types.SetCodeAuthorization, change map[string]any) []byte {
+	t.Helper()
+	o := map[string]any{
+		"chainId": a.ChainID.Uint64(), "address": a.Address.Hex(), "nonce": a.Nonce,
+		"yParity": a.V, "r": fmt.Sprintf("%#066x", a.R.ToBig()), "s": fmt.Sprintf("%#066x", a.S.ToBig()),
+	}
+	for name, value := range change {
+		if o[name] = value; value == nil {
+			delete(o, name)
+		}
+	}
+	return toJSON(t, o)
+}
+
+func TestSignedAuthorizationSaysWhoseItIs(t *testing.T) {
+	a := authorize(t, 1, delegateCode, 7)
+	key := keyFor(t, "eip155:1")
+	want, err := evm.Authorization{}.Decode(authorizationText("1", delegateCode, "7"), key, bookWithDelegate())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.Fields = append(want.Fields, signer.Field{Name: "signed by", Value: sender})
+	bytes := list(t, []byte{5}, 1, a.Address.Bytes(), 7, a.V, a.R.ToBig(), a.S.ToBig())
+	for name, payload := range map[string][]byte{
+		"as viem's signAuthorization returns it": signedText(t, a, map[string]any{"v": int(a.V) + 27}),
+		"as sealward sign prints it":             toJSON(t, a),
+		"with v that is the parity":              signedText(t, a, map[string]any{"v": fmt.Sprintf("%#x", a.V)}),
+		"without v":                              signedText(t, a, nil),
+		"as bytes":                               bytes,
+		"as hexadecimal text":                    toHex(bytes),
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := evm.Authorization{}.Decode(payload, key, bookWithDelegate())
+			if err != nil || !reflect.DeepEqual(got, want) {
+				t.Fatalf("Decode = %+v, %v\nwant %+v: what is signed is the three values alone", got, err, want)
+			}
+			for _, from := range []string{"", sender} {
+				seen, err := evm.Authorization{}.Preview(payload, from, bookWithDelegate())
+				seen.Messages = want.Messages
+				if err != nil || !reflect.DeepEqual(seen, want) || field(seen, "authority") != sender {
+					t.Errorf("Preview for %q = %+v, %v\nwant %+v", from, seen, err, want)
+				}
+			}
+			if _, err := (evm.Authorization{}).Preview(payload, payee, book()); err == nil || !strings.Contains(err.Error(), "it is signed by "+sender+", but the account that --from names is "+payee) {
+				t.Errorf("Preview for another account = %v, want it refused", err)
+			}
+			out, err := evm.Authorization{}.Assemble(payload, key, [][]byte{sign(t, want.Messages[0])})
+			if err != nil || string(out) != string(toJSON(t, a)) {
+				t.Errorf("Assemble = %s, %v; want %s", out, err, toJSON(t, a))
+			}
+			if !(evm.Authorization{}).Recognises(payload) && payload[0] != '0' {
+				t.Error("it is not recognised")
+			}
+		})
+	}
+}
+
+func TestSignedAuthorizationRefuses(t *testing.T) {
+	order, _ := new(big.Int).SetString("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141", 16)
+	a := authorize(t, 1, delegateCode, 7)
+	other := fmt.Sprintf("%#066x", new(big.Int).Sub(order, a.S.ToBig()))
+	for name, test := range map[string]struct {
+		change map[string]any
+		want   string
+	}{
+		"s in the upper half":   {map[string]any{"s": other, "yParity": 1 - int(a.V)}, "its signature: no node takes this signature"},
+		"r of zero":             {map[string]any{"r": "0x0"}, "no node takes this signature"},
+		"r and s of zero":       {map[string]any{"r": "0x0", "s": "0x0", "yParity": 0}, "no node takes this signature"},
+		"a parity of 2":         {map[string]any{"yParity": 2}, "no node takes this signature"},
+		"another key's":         {map[string]any{"nonce": 8}, "but the key's address is " + sender},
+		"the other parity":      {map[string]any{"yParity": 1 - int(a.V)}, "it is signed by "},
+		"no s":                  {map[string]any{"s": nil}, "s: missing"},
+		"no r":                  {map[string]any{"r": nil}, "r: missing"},
+		"no parity":             {map[string]any{"yParity": nil}, "yParity: missing"},
+		"v alone":               {map[string]any{"r": nil, "s": nil, "yParity": nil, "v": 27}, "yParity: missing"},
+		"v that says otherwise": {map[string]any{"v": 28 - int(a.V)}, "but yParity is"},
+		"v of EIP-155":          {map[string]any{"v": 37 + int(a.V)}, "but yParity is"},
+		"r of 33 bytes":         {map[string]any{"r": "0x01" + strings.Repeat("00", 32)}, "r: "},
+		"r of 31 bytes, padded": {map[string]any{"r": "0x00" + strings.Repeat("11", 30)}, "non-canonical"},
+		"r that is no number":   {map[string]any{"r": "0x" + strings.Repeat("g", 64)}, "want bytes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			payload := signedText(t, a, test.change)
+			in, err := evm.Authorization{}.Decode(payload, keyFor(t, "eip155:1"), bookWithDelegate())
+			if signer.CodeOf(err) != signer.CodeInvalid || !strings.Contains(err.Error(), test.want) || len(in.Messages) != 0 {
+				t.Errorf("Decode = %v, %v; want code %q and %q", in.Messages, err, signer.CodeInvalid, test.want)
+			}
+			if out, err := (evm.Authorization{}).Assemble(payload, keyFor(t), [][]byte{make([]byte, 65)}); err == nil {
+				t.Errorf("Assemble = %s, want an error", out)
+			}
+		})
+	}
+	for chain, want := range map[uint64]string{0: "on every chain", 10: "for chain eip155:10"} {
+		in, err := evm.Authorization{}.Decode(toJSON(t, authorize(t, chain, delegateCode, 7)), keyFor(t, "eip155:1"), bookWithDelegate())
+		if err == nil || !strings.Contains(err.Error(), want) || len(in.Messages) != 0 {
+			t.Errorf("signed for chain %d: Decode = %v, %v; want %q", chain, in.Messages, err, want)
+		}
 	}
 }
 

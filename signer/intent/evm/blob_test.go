@@ -134,7 +134,7 @@ func TestSignedTransactionShowsItsSigner(t *testing.T) {
 			if err != nil || field(seen, "from") != sender || seen.Effects[0].Actor != account(sender) {
 				t.Errorf("Preview = %+v, %v; want the sender recovered", seen, err)
 			}
-			if _, err := (evm.Transaction{}).Preview(payload, payee, book()); signer.CodeOf(err) != signer.CodeInvalid || !strings.Contains(err.Error(), "it is signed by "+sender) {
+			if _, err := (evm.Transaction{}).Preview(payload, payee, book()); signer.CodeOf(err) != signer.CodeInvalid || !strings.Contains(err.Error(), "it is signed by "+sender+", but the account that --from names is "+payee) {
 				t.Errorf("Preview for another sender = %v, want it refused", err)
 			}
 			refused(t, highS(t, payload), keyFor(t, "eip155:1"), "no node takes this signature")

@@ -33,7 +33,7 @@ func (Transaction) Decode(payload []byte, key signer.KeyInfo, book signer.Book) 
 	if err != nil {
 		return signer.Intent{}, err
 	}
-	tx, err := read(payload, &from)
+	tx, err := read(payload, &from, theKey)
 	if err != nil {
 		return signer.Intent{}, err
 	}
@@ -51,7 +51,7 @@ func (Transaction) Preview(payload []byte, from string, book signer.Book) (signe
 	if err != nil {
 		return signer.Intent{}, err
 	}
-	tx, err := read(payload, sender)
+	tx, err := read(payload, sender, theAccount)
 	if err != nil {
 		return signer.Intent{}, err
 	}
@@ -100,7 +100,7 @@ func (Transaction) Assemble(payload []byte, key signer.KeyInfo, signatures [][]b
 	if err != nil {
 		return nil, err
 	}
-	tx, err := read(payload, &from)
+	tx, err := read(payload, &from, theKey)
 	if err != nil {
 		return nil, err
 	}
@@ -123,9 +123,10 @@ func (Transaction) Assemble(payload []byte, key signer.KeyInfo, signatures [][]b
 	return signed.MarshalBinary()
 }
 
-// read reads a payload and holds it to a sender, where that is known.
-func read(payload []byte, from *common.Address) (*transaction, error) {
-	raw, err := encoded(payload, from)
+// read reads a payload and holds it to a sender, where that is known. Errors call the
+// sender as it was named.
+func read(payload []byte, from *common.Address, called string) (*transaction, error) {
+	raw, err := encoded(payload, from, called)
 	if err != nil {
 		return nil, err
 	}
@@ -134,9 +135,18 @@ func read(payload []byte, from *common.Address) (*transaction, error) {
 		return nil, err
 	}
 	if tx.signed != nil && from != nil && tx.signed.by != *from {
-		return nil, signer.Invalid("transaction: it is signed by %s, but the key's address is %s; name the key that signed it, or send it unsigned", tx.signed.by.Hex(), from.Hex())
+		return nil, wrongSigner("transaction", tx.signed.by, called, *from)
 	}
 	return tx, nil
+}
+
+// wrongSigner refuses what somebody else signed than who is asked about.
+func wrongSigner(what string, by common.Address, called string, from common.Address) error {
+	remedy := "name the key that signed it, or send it unsigned"
+	if called == theAccount {
+		remedy = "leave --from out, since the signature says whose it is, or give it unsigned"
+	}
+	return signer.Invalid("%s: it is signed by %s, but %s is %s; %s", what, by.Hex(), called, from.Hex(), remedy)
 }
 
 func wrongChain(what string, id uint64, key signer.KeyInfo) error {
@@ -291,7 +301,7 @@ type Call struct {
 
 // ReadCall reads what a payload of kind "evm.transaction" calls.
 func ReadCall(payload []byte) (Call, error) {
-	tx, err := read(payload, nil)
+	tx, err := read(payload, nil, "")
 	if err != nil {
 		return Call{}, err
 	}

@@ -313,7 +313,7 @@ func TestVersionsNameTheDecoder(t *testing.T) {
 		want    string
 	}{
 		{evm.Transaction{}, "evm.transaction/2"},
-		{evm.Authorization{}, "evm.authorization/1"},
+		{evm.Authorization{}, "evm.authorization/2"},
 		{evm.Message{}, "evm.message/2"},
 	} {
 		if got := test.decoder.Version(); got != test.want {

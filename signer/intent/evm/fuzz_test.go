@@ -11,6 +11,7 @@ import (
 	"github.com/ethereum/go-ethereum/accounts"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/rlp"
 
 	"github.com/sealward/sealward/signer"
 	"github.com/sealward/sealward/signer/intent/evm"
@@ -199,6 +200,11 @@ func FuzzAuthorization(f *testing.F) {
 	bytes7702 := append([]byte{5}, encodeRLP(f, []any{uint64(1), address(stranger), uint64(7)})...)
 	f.Add(bytes7702)
 	f.Add(toHex(bytes7702))
+	a := authorize(f, 1, stranger, 7)
+	signed7702 := append([]byte{5}, encodeRLP(f, a)...)
+	f.Add(signed7702)
+	f.Add(toHex(signed7702))
+	f.Add(toJSON(f, a))
 	key := fuzzKey(f)
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		in, err := evm.Authorization{}.Decode(payload, key, book())
@@ -217,8 +223,22 @@ func FuzzAuthorization(f *testing.F) {
 			t.Errorf("accepted %q, assembled as %s: authority %s, %v, digest %s", payload, out, authority, err, a.SigHash())
 		}
 		encoded := append([]byte{5}, encodeRLP(t, []any{a.ChainID.Uint64(), a.Address, a.Nonce})...)
-		if payload[0] == 5 && !bytes.Equal(payload, encoded) {
-			t.Errorf("accepted %x but it encodes as %x", payload, encoded)
+		form := encoded
+		if last := len(in.Fields) - 1; in.Fields[last].Name == "signed by" {
+			var given types.SetCodeAuthorization
+			if payload[0] == 5 {
+				if err := rlp.DecodeBytes(payload[1:], &given); err != nil {
+					t.Fatalf("accepted %x, but go-ethereum does not read it: %v", payload, err)
+				}
+				if authority, err := given.Authority(); err != nil || authority.Hex() != sender {
+					t.Errorf("accepted %x, which go-ethereum says is signed by %s, %v", payload, authority, err)
+				}
+			}
+			form = append([]byte{5}, encodeRLP(t, given)...)
+			in.Fields = in.Fields[:last] // the rest is what an unsigned one means
+		}
+		if payload[0] == 5 && !bytes.Equal(payload, form) {
+			t.Errorf("accepted %x but it encodes as %x", payload, form)
 		}
 		same, err := evm.Authorization{}.Decode(encoded, key, book())
 		if err != nil || !reflect.DeepEqual(in, same) {

@@ -11,6 +11,19 @@ import (
 	"github.com/sealward/sealward/signer/intent/evm"
 )
 
+// Preview is asked about an account, and Decode about a key.
+func TestAnotherSenderIsCalledAsItWasNamed(t *testing.T) {
+	payload := []byte(`{"from":"` + payee + `","nonce":"0x7","gas":"0x5208","chainId":"0x1","to":"` + payee + `","gasPrice":"0x2"}`)
+	_, err := evm.Transaction{}.Preview(payload, sender, book())
+	if want := "from is " + payee + ", but the account that --from names is " + sender; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("Preview = %v, want %q", err, want)
+	}
+	_, err = evm.Transaction{}.Decode(payload, keyFor(t, "eip155:1"), book())
+	if want := "from is " + payee + ", but the key's address is " + sender; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("Decode = %v, want %q", err, want)
+	}
+}
+
 func TestJSONMeansTheSameAsBytes(t *testing.T) {
 	const common = `"nonce":"0x7","gas":"0x5208","chainId":"0x1","to":"` + payee + `"`
 	legacy := rawOf(t, types.NewTx(&types.LegacyTx{Nonce: 7, GasPrice: big.NewInt(2), Gas: 21000, To: address(payee), Value: new(big.Int)}), big.NewInt(1))

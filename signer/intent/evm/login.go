@@ -59,7 +59,7 @@ var (
 
 // parseLogin reads the text of a sign-in, whose parts stand in a fixed order.
 func parseLogin(text string) (*login, error) {
-	p := loginParser{lines: strings.Split(text, "\n")}
+	p := loginParser{lines: strings.Split(strings.TrimSuffix(text, "\n"), "\n")}
 	p.first()
 	p.address()
 	p.blank()
@@ -86,6 +86,9 @@ func parseLogin(text string) (*login, error) {
 	p.resources()
 	if len(p.lines) > 0 {
 		p.fail("end", "%s: want nothing there; parts may be missing, twice or in another order", abi.Quote(p.lines[0]))
+	}
+	if strings.HasSuffix(text, "\n") {
+		p.fail("end", "a line feed at the end; the message has none: save it without the one that editors add")
 	}
 	var err error
 	if p.chainID, err = strconv.ParseUint(chain, 10, 64); err != nil {

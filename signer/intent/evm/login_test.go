@@ -147,8 +147,10 @@ func TestTextThatAsksForASignInIsOneToTheLetter(t *testing.T) {
 		"a request with a space":           {change("a%20b", "a b"), "Request ID"},
 		"a resource that is no URI":        {change("- ipfs://", "- "), "resource 1"},
 		"a resource without its dash":      {change("- ipfs://", "ipfs://"), "Resources"},
-		"a line feed behind it":            {signIn + "\n", "Resources"},
-		"a line feed behind a short one":   {shortSignIn + "\n", "end"},
+		"a line feed behind it":            {signIn + "\n", "a line feed at the end; the message has none"},
+		"a line feed behind a short one":   {shortSignIn + "\n", "a line feed at the end; the message has none"},
+		"two line feeds behind it":         {shortSignIn + "\n\n", "end: \"\": want nothing there"},
+		"a defect and a line feed":         {change("Version: 1", "Version: 2") + "\n", "Version"},
 		"a second sign-in behind it":       {shortSignIn + "\n" + shortSignIn, "end"},
 	} {
 		t.Run(name, func(t *testing.T) {

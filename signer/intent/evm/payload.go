@@ -3,6 +3,10 @@ package evm
 import (
 	"bytes"
 	"encoding/hex"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
@@ -13,7 +17,7 @@ import (
 
 // encoded returns the bytes of a transaction from any of the forms of a payload. The
 // first byte tells them apart: no transaction type is 0x7b ("{") or 0x30 ("0").
-func encoded(payload []byte, sender *common.Address) ([]byte, error) {
+func encoded(payload []byte, sender *common.Address, called string) ([]byte, error) {
 	switch {
 	case bytes.HasPrefix(payload, []byte("{")):
 		tx, from, err := parseJSON(payload)
@@ -21,7 +25,11 @@ func encoded(payload []byte, sender *common.Address) ([]byte, error) {
 			return nil, err
 		}
 		if from != nil && sender != nil && *from != *sender {
-			return nil, signer.Invalid("transaction: from is %s, but the key's address is %s; name the right key or leave from out", from.Hex(), sender.Hex())
+			remedy := "name the right key or leave from out"
+			if called == theAccount {
+				remedy = "leave --from out if the payload is right, or from out of the payload if the flag is"
+			}
+			return nil, signer.Invalid("transaction: from is %s, but %s is %s; %s", from.Hex(), called, sender.Hex(), remedy)
 		}
 		return tx.encode(), nil
 	case bytes.HasPrefix(payload, []byte("0x")):
@@ -80,7 +88,7 @@ type signedJSON struct {
 func parseJSON(payload []byte) (tx *transaction, from *common.Address, err error) {
 	var in transactionJSON
 	if err := strictjson.Unmarshal(payload, &in); err != nil {
-		return nil, nil, signer.Invalid("transaction as JSON: %v", err)
+		return nil, nil, signer.Invalid("transaction as JSON: %v%s", err, advice(payload))
 	}
 	kind, err := in.kind()
 	if err != nil {
@@ -113,6 +121,46 @@ func parseJSON(payload []byte) (tx *transaction, from *common.Address, err error
 	return tx, from, r.err
 }
 
+// quantities are the members that are quantities, in the order of the object.
+var quantities = []string{
+	"type", "nonce", "gas", "gasLimit", "gasPrice", "maxFeePerGas", "maxPriorityFeePerGas", "value", "chainId", "maxFeePerBlobGas",
+}
+
+// typeNames are what viem calls types 0 to 4.
+var typeNames = []string{"legacy", "eip2930", "eip1559", "eip4844", "eip7702"}
+
+// advice is what to write for what libraries (viem, ethers) have in a transaction before
+// they send it: numbers where JSON-RPC has hexadecimal text, and gasLimit for gas.
+func advice(payload []byte) (out string) {
+	var object map[string]json.RawMessage
+	if json.Unmarshal(payload, &object) != nil {
+		return ""
+	}
+	if object["gasLimit"] != nil {
+		out = "; gasLimit is called gas here"
+	}
+	var write []string
+	for _, name := range quantities {
+		number := string(object[name])
+		if number == "" || number[0] != '-' && (number[0] < '0' || number[0] > '9') {
+			continue
+		}
+		n, err := strconv.ParseUint(number, 10, 64)
+		text := "0x" + strconv.FormatUint(n, 16)
+		if err != nil || n > maxSafe {
+			text = "0x..." // whoever wrote the number may have rounded it
+		}
+		if name == "gasLimit" {
+			name = "gas"
+		}
+		write = append(write, strconv.Quote(name)+": "+strconv.Quote(text))
+	}
+	if len(write) > 0 {
+		out += "; numbers are written as hexadecimal text: " + strings.Join(write, ", ")
+	}
+	return out
+}
+
 // kind is the type as named or, where it is not, as the fields imply it.
 func (in *transactionJSON) kind() (byte, error) {
 	implied, err := in.implied()
@@ -120,6 +168,9 @@ func (in *transactionJSON) kind() (byte, error) {
 		return implied, err
 	}
 	r := textReader{what: "transaction"}
+	if i := slices.Index(typeNames, *in.Type); i >= 0 {
+		return 0, signer.Invalid("transaction: type: %q is its name in a library; write %q", *in.Type, "0x"+strconv.Itoa(i))
+	}
 	named := r.uint64("type", in.Type)
 	switch {
 	case r.err != nil:

@@ -44,8 +44,26 @@ func (r *textReader) uint256(name string, s *string, n *uint256.Int) {
 	case errors.Is(err, uint256.ErrBig256Range):
 		r.fail(name, "more than 256 bits")
 	case err != nil || (*s)[1] != 'x': // it takes 0X too
-		r.fail(name, "%s: want a quantity such as \"0x1b\"", abi.Quote(*s))
+		r.fail(name, "%s: want a quantity such as \"0x1b\"%s", abi.Quote(*s), ifDecimal(*s))
 	}
+}
+
+// ifDecimal is how a decimal number is written as a quantity.
+func ifDecimal(s string) string {
+	if n, err := uint256.FromDecimal(s); err == nil && n.Dec() == s {
+		return "; if it is decimal, that is \"" + n.Hex() + "\""
+	}
+	return ""
+}
+
+// scalar reads a half of a signature: a quantity, or all of its 32 bytes, as libraries
+// write it.
+func (r *textReader) scalar(name string, s *string, n *uint256.Int) {
+	if s != nil && len(*s) == len("0x")+2*32 && strings.HasPrefix(*s, "0x") {
+		n.SetBytes(r.bytes(name, *s, 32))
+		return
+	}
+	r.uint256(name, s, n)
 }
 
 func (r *textReader) uint64(name string, s *string) uint64 {
@@ -74,9 +92,20 @@ func (r *textReader) bytes(name, s string, size int) []byte {
 func (r *textReader) address(name, s string) common.Address {
 	a, err := abi.ParseAddress(s)
 	if err != nil {
-		r.fail(name, "%v", err)
+		r.fail(name, "%v%s", err, noAddress(s))
 	}
 	return a
+}
+
+// noAddress is what to write for what people put in the place of an address.
+func noAddress(s string) string {
+	switch {
+	case s == "":
+		return "; where there is nobody, as in the to of a transaction that creates a contract, leave it out"
+	case strings.Contains(s, "."):
+		return "; names are not looked up: write the address that the name stands for"
+	}
+	return ""
 }
 
 // wantAddress reads an address that must be there.

@@ -3,6 +3,7 @@ package evm_test
 import (
 	"bytes"
 	"encoding/hex"
+	"encoding/json"
 	"math"
 	"math/big"
 	"strings"
@@ -217,7 +218,7 @@ func TestTransactionRefusesJSON(t *testing.T) {
 		"misspelt field":                 {map[string]any{"nonse": "0x1"}, `unknown field "nonse"`},
 		"field of a signed transaction":  {map[string]any{"v": "0x1"}, `unknown field "v"`},
 		"case twin":                      {map[string]any{"Nonce": "0x1"}, `unknown field "Nonce"`},
-		"number for a quantity":          {map[string]any{"nonce": 7}, "nonce: want a string, got a number"},
+		"number for a quantity":          {map[string]any{"nonce": 7}, `nonce: want a string, got a number; numbers are written as hexadecimal text: "nonce": "0x7"`},
 		"decimal quantity":               {map[string]any{"nonce": "7"}, `nonce: "7": want a quantity such as`},
 		"empty quantity":                 {map[string]any{"nonce": "0x"}, `nonce: "0x": want a quantity`},
 		"signed quantity":                {map[string]any{"nonce": "0x-1"}, "want a quantity"},
@@ -228,8 +229,17 @@ func TestTransactionRefusesJSON(t *testing.T) {
 		"nonce of 65 bits":               {map[string]any{"nonce": "0x1" + strings.Repeat("0", 16)}, "nonce: \"0x10000000000000000\": more than 64 bits"},
 		"other sender":                   {map[string]any{"from": payee}, "from is " + payee + ", but the key's address is " + sender},
 		"recipient in decimal":           {map[string]any{"to": "1234"}, `to: "1234" is no address`},
+		"name for a recipient":           {map[string]any{"to": "vitalik.eth"}, "names are not looked up: write the address that the name stands for"},
+		"several numbers":                {map[string]any{"chainId": 1, "nonce": 0, "value": 9007199254740991}, `: "nonce": "0x0", "value": "0x1fffffffffffff", "chainId": "0x1"`},
+		"number that may be rounded":     {map[string]any{"value": 9007199254740992}, `: "value": "0x..."`},
+		"number with an exponent":        {map[string]any{"value": json.Number("1e18")}, `: "value": "0x..."`},
+		"number below zero":              {map[string]any{"value": -1}, `: "value": "0x..."`},
+		"gas by its name in libraries":   {map[string]any{"gasLimit": "0x5208", "gas": nil}, `unknown field "gasLimit"; gasLimit is called gas here`},
+		"gas of libraries as a number":   {map[string]any{"gasLimit": 21000, "gas": nil}, `gasLimit is called gas here; numbers are written as hexadecimal text: "gas": "0x5208"`},
+		"type by its name in libraries":  {map[string]any{"type": "eip1559"}, `type: "eip1559" is its name in a library; write "0x2"`},
+		"decimal text above 64 bits":     {map[string]any{"value": "1000000000000000000"}, `if it is decimal, that is "0xde0b6b3a7640000"`},
 		"short recipient":                {map[string]any{"to": "0x1234"}, `to: "0x1234" is no address`},
-		"empty recipient":                {map[string]any{"to": ""}, `to: "" is no address`},
+		"empty recipient":                {map[string]any{"to": ""}, `to: "" is no address; want "0x" and 40 hexadecimal digits; where there is nobody, as in the to of a transaction that creates a contract, leave it out`},
 		"recipient with a bad checksum":  {map[string]any{"to": strings.Replace(usdc, "A0b", "a0b", 1)}, "its checksum (EIP-55) does not hold"},
 		"data of half a byte":            {map[string]any{"input": "0x1"}, "input: \"0x1\": want bytes"},
 		"data and input that differ":     {map[string]any{"data": "0x01"}, "data: differs from input"},

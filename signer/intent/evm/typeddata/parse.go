@@ -48,7 +48,7 @@ func Parse(payload []byte) (*Data, error) {
 	}
 	var doc document
 	if err := strictjson.Unmarshal(payload, &doc); err != nil {
-		return nil, signer.Invalid("typed data: %v", err)
+		return nil, signer.Invalid("typed data: %v%s", err, wrapping(payload))
 	}
 	switch {
 	case doc.Types == nil:
@@ -60,7 +60,7 @@ func Parse(payload []byte) (*Data, error) {
 	case doc.Message == nil:
 		return nil, root("message").errorf("missing")
 	}
-	types, err := resolve(*doc.Types, *doc.PrimaryType)
+	types, err := resolve(*doc.Types, *doc.PrimaryType, doc.Domain.value)
 	if err != nil {
 		return nil, err
 	}
@@ -79,6 +79,22 @@ func Parse(payload []byte) (*Data, error) {
 	}
 	d.hash(types)
 	return d, nil
+}
+
+// wrapping says which part to give of what typed data comes wrapped in.
+func wrapping(payload []byte) string {
+	var request struct {
+		Params json.RawMessage `json:"params"`
+	}
+	switch payload = bytes.TrimSpace(payload); {
+	case bytes.HasPrefix(payload, []byte("[")):
+		return "; of the parameters of eth_signTypedData_v4 give the second alone, as an object and not as text"
+	case bytes.HasPrefix(payload, []byte(`"`)):
+		return "; give the object that is in the string, without the quotes around it and the backslashes in it"
+	case json.Unmarshal(payload, &request) == nil && request.Params != nil:
+		return "; of a request give the typed data in its params alone, as an object and not as text"
+	}
+	return ""
 }
 
 // domainOf reads the members of a domain; resolve has held their names and types

@@ -1,6 +1,7 @@
 package typeddata
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -19,6 +20,9 @@ const (
 	maxDimensions = 16       // of one array type
 	maxText       = 32 << 10 // bytes of the type text; it is hashed for each type anew
 )
+
+// domainMembers are the members that a domain may have, in the order of the standard.
+var domainMembers = []string{"name", "version", "chainId", "verifyingContract", "salt"}
 
 // standardDomain has the types of the members that a domain may have. They may
 // come in any order: "User-agents should accept fields in any order as specified by
@@ -45,7 +49,7 @@ func (s *schema) of(name string) *abi.Type { return s.structs[name].resolved }
 
 // resolve checks the types and ties them together. Types in error are named in
 // alphabetical order, so that the same text gives the same error.
-func resolve(declared map[string][]member, primary string) (*schema, error) {
+func resolve(declared map[string][]member, primary string, domain any) (*schema, error) {
 	at := root("types")
 	if len(declared) > maxTypes {
 		return nil, at.errorf("%d types; the most is %d", len(declared), maxTypes)
@@ -63,7 +67,7 @@ func resolve(declared map[string][]member, primary string) (*schema, error) {
 			return nil, err
 		}
 	}
-	if err := s.checkDomain(); err != nil {
+	if err := s.checkDomain(domain); err != nil {
 		return nil, err
 	}
 	if err := s.checkPrimary(primary); err != nil {
@@ -177,11 +181,11 @@ func (s *schema) base(st *structType, name string, at *place) (*abi.Type, error)
 // checkDomain holds EIP712Domain to the standard. Without it nothing of the domain
 // would be signed, or what is signed would depend on who reads: go-ethereum refuses
 // that, MetaMask takes a domain without members, ethers makes the type up.
-func (s *schema) checkDomain() error {
+func (s *schema) checkDomain(domain any) error {
 	at := root("types").member(domainType)
 	st, ok := s.structs[domainType]
 	if !ok || len(st.declared) == 0 {
-		return at.errorf("missing or empty; declare the members of the domain, without which the signature is good everywhere")
+		return at.errorf("missing or empty; declare the members of the domain, without which the signature is good everywhere%s", missingDomain(domain))
 	}
 	for i, m := range st.declared {
 		want, ok := standardDomain[*m.Name]
@@ -193,6 +197,25 @@ func (s *schema) checkDomain() error {
 		}
 	}
 	return nil
+}
+
+// missingDomain is the declaration that the members of a domain ask for. Libraries leave
+// it out of what they are given and put it in before they send it.
+func missingDomain(domain any) string {
+	object, ok := domain.(map[string]any)
+	if !ok {
+		return ""
+	}
+	var members []string
+	for _, name := range domainMembers {
+		if _, ok := object[name]; ok {
+			members = append(members, fmt.Sprintf(`{"name": %q, "type": %q}`, name, standardDomain[name]))
+		}
+	}
+	if len(members) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; by its members: %q: [%s]", domainType, strings.Join(members, ", "))
 }
 
 // checkPrimary: every declared type must have a part in what is signed.
