@@ -354,14 +354,8 @@ func (a at) address() (common.Address, error) {
 // parseAddress reads an address. One with letters of both cases is checksummed
 // (EIP-55).
 func parseAddress(s string) (common.Address, bool) {
-	b, ok := hexBytes(s)
-	if !ok || len(b) != common.AddressLength {
-		return common.Address{}, false
-	}
-	a := common.BytesToAddress(b)
-	digits := s[2:]
-	one := digits == strings.ToLower(digits) || digits == strings.ToUpper(digits)
-	return a, one || a.Hex()[2:] == digits
+	a, err := abi.ParseAddress(s)
+	return a, err == nil
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/sealward/sealward/signer/intent/evm/abi"
 	"github.com/sealward/sealward/signer/strictjson"
 )
 
@@ -248,10 +249,4 @@ func plainName(s string) bool {
 }
 
 // quote makes hostile text safe to put into an error.
-func quote(s string) string {
-	const most = 100
-	if len(s) <= most {
-		return strconv.QuoteToASCII(s)
-	}
-	return strconv.QuoteToASCII(s[:most]) + "... (" + strconv.Itoa(len(s)) + " bytes)"
-}
+func quote(s string) string { return abi.Quote(s) }
