@@ -55,7 +55,7 @@ func (w *world) prove(steps []step) {
 
 func (w *world) compare(s step, in signer.Intent, mined outcome, before, after state) {
 	w.t.Helper()
-	f := forecast{state: maps.Clone(before), after: after}
+	f := forecast{state: maps.Clone(before), after: after, charged: w.charged(mined)}
 	var classes []signer.Class
 	for _, e := range in.Effects {
 		classes = append(classes, e.Class)
@@ -70,7 +70,7 @@ func (w *world) compare(s step, in signer.Intent, mined outcome, before, after s
 	if created := slices.Contains(classes, signer.ClassCreate); in.Complete == created {
 		f.fail("complete is %t", in.Complete)
 	}
-	f.fee(s, in, caip10(w.at[s.key]), mined)
+	f.fee(s, in, caip10(w.at[s.key]), caip10(w.at["other"]), mined)
 	for name, want := range f.state {
 		if got := after[name]; got != want {
 			f.fail("%s is %s, announced is %s; before, it was %s", name, got, want, before[name])
@@ -82,9 +82,14 @@ func (w *world) compare(s step, in signer.Intent, mined outcome, before, after s
 	}
 }
 
-// fee takes what a transaction cost from its signer. Who signs something else pays nothing.
-func (f *forecast) fee(s step, in signer.Intent, signerOf string, mined outcome) {
+// fee takes what a transaction cost from its signer, and what an operation cost from its
+// account. Who signs something else pays nothing.
+func (f *forecast) fee(s step, in signer.Intent, signerOf, beneficiary string, mined outcome) {
 	if s.kind != signer.KindEVMTransaction {
+		for account := range f.charged { // it is one
+			f.charge(account, beneficiary, in.Fee)
+			return
+		}
 		if in.Fee.Kind != signer.QuantityNone {
 			f.fail("it announces a fee of %s", in.Fee.N)
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
+	"github.com/ethereum/go-ethereum/crypto"
 
 	"github.com/sealward/sealward/signer"
 )
@@ -28,6 +29,9 @@ func allowanceOf(owner, spender, asset string) string {
 func permit2Of(owner, spender, asset, what string) string {
 	return "Permit2's " + what + " of " + owner + " to " + spender + ": " + asset
 }
+func depositOf(account, entryPoint string) string {
+	return "deposit of " + account + " with the EntryPoint " + entryPoint
+}
 func operatorOf(owner, operator, asset string) string {
 	return "operator of " + owner + " is " + operator + ": " + asset
 }
@@ -36,7 +40,12 @@ func approvedOf(item string) string         { return "may take " + item }
 func codeAt(account string) string          { return "code of " + account }
 func controls(account, owner string) string { return "owner of Safe " + account + " is " + owner }
 func thresholdOf(account string) string     { return "threshold of Safe " + account }
-func caip10(a common.Address) string        { return "eip155:31337:" + a.Hex() }
+func moduleOf(account, module string) string {
+	return "module of Safe " + account + " is " + module
+}
+func guardOf(account string) string   { return "guard of Safe " + account }
+func handlerOf(account string) string { return "fallback handler of Safe " + account }
+func caip10(a common.Address) string  { return "eip155:31337:" + a.Hex() }
 func caip19(sort string, a common.Address, id ...string) string {
 	return strings.Join(append([]string{"eip155:31337/" + sort + ":" + a.Hex()}, id...), "/")
 }
@@ -65,21 +74,34 @@ func (w *world) watches(created ...common.Address) (out []watch) {
 		out = append(out, watch{[]string{codeAt(caip10(a))}, "eth_getCode", []any{a, "latest"}})
 		call("Coin", "coin", "balanceOf", []any{a}, balanceOf(caip10(a), caip19("erc20", w.at["coin"])))
 		call("WETH9", "weth", "balanceOf", []any{a}, balanceOf(caip10(a), caip19("erc20", w.at["weth"])))
-		call("Safe", "safe", "isOwner", []any{a}, controls(caip10(w.at["safe"]), caip10(a)))
+		call("Dai", "dai", "balanceOf", []any{a}, balanceOf(caip10(a), caip19("erc20", w.at["dai"])))
+		for _, e := range entryPoints {
+			call("EntryPoint", e.name(), "balanceOf", []any{a}, depositOf(caip10(a), caip10(e.at)))
+		}
+		for _, safe := range []string{"safe", "fresh"} {
+			call("Safe", safe, "isModuleEnabled", []any{a}, moduleOf(caip10(w.at[safe]), caip10(a)))
+			call("Safe", safe, "isOwner", []any{a}, controls(caip10(w.at[safe]), caip10(a)))
+		}
 		for _, id := range []int64{1, 2, 3} {
 			call("Parts", "parts", "balanceOf", []any{a, big.NewInt(id)}, balanceOf(caip10(a), caip19("erc1155", w.at["parts"], fmt.Sprint(id))))
 		}
 	}
-	call("Safe", "safe", "getThreshold", nil, thresholdOf(caip10(w.at["safe"])))
+	for _, safe := range []common.Address{w.at["safe"], w.at["fresh"]} {
+		out = append(out,
+			watch{[]string{thresholdOf(caip10(safe))}, "eth_getStorageAt", []any{safe, "0x4", "latest"}}, // SafeStorage.sol
+			watch{[]string{guardOf(caip10(safe))}, "eth_getStorageAt", []any{safe, crypto.Keccak256Hash([]byte("guard_manager.guard.address")), "latest"}},
+			watch{[]string{handlerOf(caip10(safe))}, "eth_getStorageAt", []any{safe, crypto.Keccak256Hash([]byte("fallback_manager.handler.address")), "latest"}},
+		)
+	}
 	for _, id := range []int64{1, 2, 3} {
 		item := caip19("erc721", w.at["cards"], fmt.Sprint(id))
 		call("Cards", "cards", "ownerOf", []any{big.NewInt(id)}, ownerOf(item))
 		call("Cards", "cards", "getApproved", []any{big.NewInt(id)}, approvedOf(item))
 	}
-	for _, owner := range []string{"hot", "cold", "safe", "dev", "multicall", "multisend"} {
+	for _, owner := range []string{"hot", "cold", "safe", "fresh", "dev", "account", "savings", "account7", "account6", "modular", "unborn", "multicall", "multisend"} {
 		for _, spender := range everybody {
 			o, s := w.at[owner], w.at[spender]
-			for _, token := range []string{"coin", "weth"} {
+			for _, token := range []string{"coin", "weth", "dai"} {
 				asset := caip19("erc20", w.at[token])
 				call("Coin", token, "allowance", []any{o, s}, allowanceOf(caip10(o), caip10(s), asset))
 				call("Permit2", "permit2", "allowance", []any{o, w.at[token], s},
@@ -144,7 +166,9 @@ func (w *world) state(watches []watch) state {
 type forecast struct {
 	state
 	after state // for quantities of which only a bound is announced
-	wrong []string
+	// charged is what operations cost, by the smart account.
+	charged map[string]charge
+	wrong   []string
 }
 
 func (f *forecast) fail(format string, args ...any) {
@@ -197,7 +221,7 @@ func (f *forecast) effect(e signer.Effect) {
 	case signer.ClassControl:
 		f.control(e)
 	case signer.ClassCreate:
-		f.set(codeAt(e.Counterparty), "0x00") // of the one contract that is created here
+		f.create(e)
 		if e.Quantity.Kind == signer.QuantityExact {
 			f.move(e.Actor, e.Counterparty, e.Quantity.Asset, e.Quantity.N)
 		}
@@ -205,6 +229,18 @@ func (f *forecast) effect(e signer.Effect) {
 	default:
 		f.fail("class %s: the test does not say what it leads to", e.Class)
 	}
+}
+
+// create is a contract where there was none: by a transaction the one that is created
+// here, by an operation what a factory made of the account.
+func (f *forecast) create(e signer.Effect) {
+	name, code := codeAt(e.Counterparty), "0x00"
+	if e.Attributes["entrypoint"] != "" {
+		if code = f.after[name]; f.state[name] != "0x" || code == "0x" {
+			f.fail("%s was %s and is %s, announced is that it is made", name, f.state[name], code)
+		}
+	}
+	f.set(name, code)
 }
 
 func (f *forecast) transfer(e signer.Effect) {
@@ -215,6 +251,10 @@ func (f *forecast) transfer(e signer.Effect) {
 		}
 		f.set(ownerOf(asset), addressNumber(e.Counterparty))
 		f.set(approvedOf(asset), "0") // ERC-721: a transfer ends it
+		return
+	}
+	if _, ok := f.charged[e.Actor]; ok && e.Attributes["act"] == "gas_refund" {
+		f.charge(e.Actor, e.Counterparty, e.Quantity)
 		return
 	}
 	if e.Quantity.Kind == signer.QuantityAtMost { // then it is what arrived, if that is within the bound
@@ -283,11 +323,21 @@ func (f *forecast) control(e signer.Effect) {
 		f.set(controls(e.Actor, e.Counterparty), "1")
 	case "remove_owner":
 		f.set(controls(e.Actor, e.Counterparty), "0")
-	case "change_threshold":
+	case "enable_module":
+		f.set(moduleOf(e.Actor, e.Counterparty), "1")
+	case "disable_module":
+		f.set(moduleOf(e.Actor, e.Counterparty), "0")
+	case "set_guard":
+		f.set(guardOf(e.Actor), addressNumber(e.Counterparty))
+	case "set_fallback_handler":
+		f.set(handlerOf(e.Actor), addressNumber(e.Counterparty))
+	case "change_threshold", "setup":
 	default:
 		f.fail("control by act %q", e.Attributes["act"])
 	}
-	f.set(thresholdOf(e.Actor), e.Attributes["threshold"])
+	if n, ok := e.Attributes["threshold"]; ok {
+		f.set(thresholdOf(e.Actor), n)
+	}
 }
 
 func addressIn(account string) common.Address {

@@ -84,6 +84,10 @@ asset "coin" {
   id       = "eip155:31337/erc20:{coin}"
   decimals = 18
 }
+asset "dai" {
+  id       = "eip155:31337/erc20:{dai}"
+  decimals = 18
+}
 asset "weth" {
   id       = "eip155:31337/erc20:{weth}"
   decimals = 18
@@ -104,6 +108,46 @@ contract "vault" {
   account = "eip155:31337:{safe}"
   kind    = "safe"
 }
+contract "smart_account" {
+  account = "eip155:31337:{account}"
+  kind    = "account"
+}
+contract "savings" {
+  account = "eip155:31337:{savings}"
+  kind    = "account"
+}
+contract "account_of_0_7" {
+  account = "eip155:31337:{account7}"
+  kind    = "account"
+}
+contract "account_of_0_6" {
+  account = "eip155:31337:{account6}"
+  kind    = "account"
+}
+contract "modular_account" {
+  account = "eip155:31337:{modular}"
+  kind    = "account"
+}
+contract "guard" {
+  account = "eip155:31337:{guard}"
+  kind    = "module"
+}
+contract "module_for_operations" {
+  account = "eip155:31337:{module}"
+  kind    = "module"
+}
+contract "handler" {
+  account = "eip155:31337:{handler}"
+  kind    = "module"
+}
+contract "safe_to_be" {
+  account = "eip155:31337:{fresh}"
+  kind    = "safe"
+}
+contract "account_to_be" {
+  account = "eip155:31337:{unborn}"
+  kind    = "account"
+}
 contract "wallet_code" {
   account = "eip155:31337:{delegate}"
   kind    = "delegate"
@@ -121,7 +165,8 @@ rule "new contracts" {
 }
 `
 
-func newWorld(t *testing.T) *world {
+// newWorld starts all of it. The policy may have more than that of every test.
+func newWorld(t *testing.T, more ...string) *world {
 	t.Helper()
 	contracts, err := compileContracts()
 	must(t, err)
@@ -140,7 +185,7 @@ func newWorld(t *testing.T) *world {
 	w.settle()
 	w.h.edit("sealward.hcl", `["evm.transaction", "evm.message"]`, `["evm.transaction", "evm.message", "evm.typed_data", "evm.authorization"]`)
 	w.h.write("sealward.hcl", w.h.read("sealward.hcl")+worldConfig)
-	policy := worldPolicy
+	policy := worldPolicy + strings.Join(more, "")
 	for name, a := range w.at {
 		policy = strings.ReplaceAll(policy, "{"+name+"}", a.Hex())
 	}
@@ -149,7 +194,7 @@ func newWorld(t *testing.T) *world {
 	cold, err := w.h.sign().Key(context.Background(), "cold")
 	must(t, err)
 	w.at["cold"] = common.HexToAddress(cold.GetEthereumAddress())
-	for _, name := range []string{"hot", "cold", "safe"} {
+	for _, name := range []string{"hot", "cold", "safe", "fresh", "account", "savings", "account7", "account6", "modular", "unborn"} {
 		w.n.fund(w.at[name].Hex(), eth(100_000))
 	}
 	return w
@@ -167,16 +212,23 @@ func (w *world) settle() {
 		w.n.call(nil, "anvil_setCode", a, code)
 	}
 	hot := w.at["hot"]
-	w.at["safe"] = w.settleSafe(hot)
-	w.at["coin"] = w.deploy("Coin", []common.Address{hot, w.at["safe"], w.at["dev"]})
-	w.at["cards"], w.at["parts"] = w.deploy("Cards", hot), w.deploy("Parts", hot)
+	w.settleSafes(hot)
+	w.at["guard"], w.at["handler"] = w.deploy("DelegateCallTransactionGuard", common.Address{}), w.deploy("CompatibilityFallbackHandler")
+	w.settleAccounts(hot)
+	w.at["module"] = w.deploy("Safe4337Module", w.at["entrypoint7"])
+	owners := []common.Address{hot, w.at["dev"]}
+	for _, name := range []string{"safe", "fresh", "account", "savings", "account7", "account6", "modular", "unborn"} {
+		owners = append(owners, w.at[name])
+	}
+	w.at["coin"] = w.deploy("Coin", owners)
+	w.at["cards"], w.at["parts"], w.at["dai"] = w.deploy("Cards", hot), w.deploy("Parts", hot), w.deploy("Dai", hot)
 	w.at["weth"], w.at["delegate"] = w.deploy("WETH9"), w.deploy("Delegate")
 }
 
-// settleSafe puts Safe's contracts on the chain and makes a Safe of one owner. Those that
-// are known by their address get it the way their makers did: it commits to the factory's
-// address and to their code (EIP-1014).
-func (w *world) settleSafe(owner common.Address) common.Address {
+// settleSafes puts Safe's contracts on the chain and makes a Safe of one owner, and one
+// that nobody has set up. Those that are known by their address get it the way their makers
+// did: it commits to the factory's address and to their code (EIP-1014).
+func (w *world) settleSafes(owner common.Address) {
 	w.t.Helper()
 	factory := common.HexToAddress("0x914d7Fec6aaC8cd542e72Bca78B30650d45643d7")
 	var code hexutil.Bytes // the node has one of the same sort, at another address
@@ -192,15 +244,18 @@ func (w *world) settleSafe(owner common.Address) common.Address {
 	singleton, proxies := w.deploy("Safe"), w.deploy("SafeProxyFactory")
 	nobody, nothing := common.Address{}, new(big.Int)
 	setup := w.pack("Safe", "setup", []common.Address{owner}, big.NewInt(1), nobody, []byte{}, nobody, nobody, nothing, nobody)
-	mined := w.byNode(&proxies, w.pack("SafeProxyFactory", "createProxyWithNonce", singleton, setup, nothing))
 	created := w.contracts["SafeProxyFactory"].ABI.Events["ProxyCreation"].ID
-	for _, l := range mined.Logs {
-		if l.Topics[0] == created {
-			return common.BytesToAddress(l.Topics[1][:])
+	for name, first := range map[string][]byte{"safe": setup, "fresh": {}} {
+		mined := w.byNode(&proxies, w.pack("SafeProxyFactory", "createProxyWithNonce", singleton, first, nothing))
+		for _, l := range mined.Logs {
+			if l.Topics[0] == created {
+				w.at[name] = common.BytesToAddress(l.Topics[1][:])
+			}
+		}
+		if w.at[name] == nobody {
+			w.t.Fatal("the factory made no Safe")
 		}
 	}
-	w.t.Fatal("the factory made no Safe")
-	return nobody
 }
 
 func (w *world) pack(contract, method string, args ...any) []byte {

@@ -26,6 +26,16 @@ for (const [name, path] of Object.entries({
   Safe: '@safe-global/safe-contracts/build/artifacts/contracts/Safe.sol/Safe.json',
   SafeProxyFactory: '@safe-global/safe-contracts/build/artifacts/contracts/proxies/SafeProxyFactory.sol/SafeProxyFactory.json',
   MultiSend: '@safe-global/safe-contracts/build/artifacts/contracts/libraries/MultiSend.sol/MultiSend.json',
+  DelegateCallTransactionGuard: '@safe-global/safe-contracts/build/artifacts/contracts/examples/guards/DelegateCallTransactionGuard.sol/DelegateCallTransactionGuard.json',
+  CompatibilityFallbackHandler: '@safe-global/safe-contracts/build/artifacts/contracts/handler/CompatibilityFallbackHandler.sol/CompatibilityFallbackHandler.json',
+  Safe4337Module: '@safe-global/safe-4337/build/artifacts/contracts/Safe4337Module.sol/Safe4337Module.json',
+  EntryPoint: '@account-abstraction/contracts/artifacts/EntryPoint.json',
+  SimpleAccount: '@account-abstraction/contracts/artifacts/SimpleAccount.json',
+  SimpleAccountFactory: '@account-abstraction/contracts/artifacts/SimpleAccountFactory.json',
+  EntryPoint6: 'account-abstraction-0.6/artifacts/EntryPoint.json',
+  SimpleAccount6: 'account-abstraction-0.6/artifacts/SimpleAccount.json',
+  EntryPoint7: 'account-abstraction-0.7/artifacts/EntryPoint.json',
+  SimpleAccount7: 'account-abstraction-0.7/artifacts/SimpleAccount.json',
   MultiSendCallOnly: '@safe-global/safe-contracts/build/artifacts/contracts/libraries/MultiSendCallOnly.sol/MultiSendCallOnly.json',
 })) {
   const c = JSON.parse(readFileSync(join(packages, path), 'utf8'))
