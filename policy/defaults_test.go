@@ -107,6 +107,12 @@ func permit(to string, q signer.Quantity, usable time.Time) signer.Effect {
 	return e
 }
 
+// ending is an effect that ends by itself.
+func ending(e signer.Effect, until time.Time) signer.Effect {
+	e.Until = until
+	return e
+}
+
 // permit2 is one whose allowance ends by itself.
 func permit2(to string, q signer.Quantity, usable, until time.Time) signer.Effect {
 	e := permit(to, q, usable)
@@ -161,6 +167,7 @@ func TestTheDefaultPolicyAgainstHostilePayloads(t *testing.T) {
 		"row 2: an unlimited permit for a spender":                  {typed(t, permit(exchange, unlimitedUSDC, soon)), noAllowance},
 		"row 2: a permit for a stranger":                            {typed(t, permit(hacker, hundred, soon)), noAllowance},
 		"row 2: a second permit behind a good one":                  {typed(t, permit(exchange, hundred, soon), permit(hacker, hundred, soon)), noAllowance},
+		"row 2: a transfer to send a second more than 30 days on":   {typed(t, ending(paid(acme, hundred), late)), ""},
 		"row 3: an operator of a collection":                        {dangerous(tx(t, signer.Effect{Class: signer.ClassOperator, Counterparty: exchange, Quantity: signer.Quantity{Kind: signer.QuantityUnlimited, Asset: apes}}), "evm_operator"), noPower},
 		"row 4: a delegatecall from a Safe":                         {unread(typed(t, power(signer.ClassDelegateCall, hacker))), noPower},
 		"row 4: a delegatecall that was read, so to speak":          {typed(t, power(signer.ClassDelegateCall, acme)), noPower},
@@ -239,6 +246,7 @@ func TestTheDefaultPolicyLetsTheBenignTwinsThrough(t *testing.T) {
 		"row 2: a permit of Permit2, for 30 days":          {typed(t, permit2(exchange, hundred, soon, soon)), ""},
 		"row 2: an allowance of Permit2 in a transaction":  {tx(t, permit2(exchange, hundred, time.Time{}, soon)), ""},
 		"row 2: a permit taken back":                       {typed(t, permit(hacker, units(0), soon)), ""},
+		"row 2: a transfer to send within 30 days":         {typed(t, ending(paid(acme, hundred), soon)), ""},
 		"row 3: an operator sent away":                     {tx(t, signer.Effect{Class: signer.ClassOperator, Counterparty: hacker, Quantity: signer.Exact(apes, new(big.Int))}), revocations},
 		"row 4: a Safe that pays a payee":                  {typed(t, signer.Effect{Class: signer.ClassTransfer, Actor: vault, Counterparty: acme, Quantity: hundred}), ""},
 		"row 5: a refund for gas to a payee, counted":      {warned(typed(t, paid(acme, hundred), refund(acme, 4e17)), signer.SeverityWarn, "evm_gas_refund"), ""},

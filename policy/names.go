@@ -133,7 +133,6 @@ func acts() []string {
 // knows.
 var attributeFormats = map[string]func(string) error{
 	"contract":         checkAccount,
-	"owner":            checkAccount,
 	"spender":          checkAccount,
 	"paymaster":        checkAccount,
 	"entrypoint":       checkAccount,

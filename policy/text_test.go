@@ -314,7 +314,7 @@ func attributes(e ast.Expr) bool {
 
 func TestAttributeFormats(t *testing.T) {
 	for name, tt := range map[string]struct{ good, bad string }{
-		"contract": {acme, "0x52908400098527886E0F7030069857D2E4169EE7"}, "owner": {acme, "alice"}, "spender": {acme, ""},
+		"contract": {acme, "0x52908400098527886E0F7030069857D2E4169EE7"}, "spender": {acme, ""},
 		"paymaster": {acme, "eip155:1"}, "entrypoint": {acme, strings.ToLower(acme)},
 		"call": {"2.1", "2.0"}, "act": {"enable_module", "enableModule"}, "looks_like": {"transfer(address,uint256)", ""},
 		"selector": {"0xa9059cbb", "a9059cbb"}, "calldata_length": {"68", "0x44"}, "calldata_digest": {"0x" + strings.Repeat("0a", 32), strings.Repeat("0a", 32)},

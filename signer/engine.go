@@ -314,6 +314,11 @@ func (e *Engine) propose(policy Policy, c Caller, r Request) (Proposal, ManagedK
 	if len(intent.Effects) == 0 || acts && len(intent.Effects) > 1 || acts != (len(intent.Messages) == 0) || intent.Kind != r.Kind {
 		return none(&Error{Code: CodeInternal, Detail: fmt.Sprintf("the decoder for kind %q returned no effect or message", r.Kind)})
 	}
+	if slices.ContainsFunc(intent.Effects, func(e Effect) bool { return e.Until.UTC().Year() < 1 || e.Until.UTC().Year() > 9999 }) {
+		// No record can hold such a time (RFC 3339), and one that cannot be read back
+		// would spoil the journal for good.
+		return none(&Error{Code: CodeInternal, Detail: fmt.Sprintf("the decoder for kind %q returned a time outside the years 1 to 9999", r.Kind)})
+	}
 	if err := e.complete(&intent, key.Info); err != nil {
 		return none(err)
 	}

@@ -260,12 +260,21 @@ func TestSign(t *testing.T) {
 		record string      // the journal afterwards
 		device int         // how often the device was asked
 	}{
-		"allowed":                         {record: "authorized signed", device: 1},
-		"denied":                          {change: func(p *parts) { p.policy.decide = verdict(signer.Deny) }, want: signer.CodeDenied, record: "denied"},
-		"unknown verdict is denied":       {change: func(p *parts) { p.policy.decide = verdict(99) }, want: signer.CodeDenied, record: "denied"},
-		"asking people is not yet a yes":  {change: func(p *parts) { p.policy.decide = verdict(signer.Ask) }, want: signer.CodeDenied, record: "denied"},
-		"nobody asks":                     {caller: signer.Caller{UID: 1000}, want: signer.CodeUnauthenticated},
-		"the payload cannot be read":      {change: func(p *parts) { p.decoder.err = signer.Invalid("trailing bytes") }, want: signer.CodeInvalid, record: "malformed"},
+		"allowed":                        {record: "authorized signed", device: 1},
+		"denied":                         {change: func(p *parts) { p.policy.decide = verdict(signer.Deny) }, want: signer.CodeDenied, record: "denied"},
+		"unknown verdict is denied":      {change: func(p *parts) { p.policy.decide = verdict(99) }, want: signer.CodeDenied, record: "denied"},
+		"asking people is not yet a yes": {change: func(p *parts) { p.policy.decide = verdict(signer.Ask) }, want: signer.CodeDenied, record: "denied"},
+		"nobody asks":                    {caller: signer.Caller{UID: 1000}, want: signer.CodeUnauthenticated},
+		"the payload cannot be read":     {change: func(p *parts) { p.decoder.err = signer.Invalid("trailing bytes") }, want: signer.CodeInvalid, record: "malformed"},
+		"the decoder finds a time that no record can hold": {change: func(p *parts) {
+			p.decoder.intent = func(payload []byte) signer.Intent {
+				return signer.Intent{
+					Kind: signer.KindEVMMessage, Complete: true,
+					Effects:  []signer.Effect{{Class: signer.ClassMessage, Until: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)}},
+					Messages: []signer.Message{{Scheme: signer.SchemeSecp256k1, Bytes: payload}},
+				}
+			}
+		}, want: signer.CodeInternal, record: "malformed"},
 		"the decoder finds no effect":     {change: func(p *parts) { p.decoder.intent = func([]byte) signer.Intent { return signer.Intent{} } }, want: signer.CodeInternal, record: "malformed"},
 		"another kind than the key's":     {req: func(r *signer.Request) { r.Kind = signer.KindDigest }, want: signer.CodeInvalid, record: "malformed"},
 		"no such key":                     {req: func(r *signer.Request) { r.Key = "cold" }, want: signer.CodeNotFound, record: "malformed"},

@@ -49,8 +49,10 @@ addresses "delegates" {
 }
 
 # Small payments to payees, and small allowances to spenders, which count as if they
-# were spent at once. To take an allowance back is always allowed. A rule with limits
-# refuses every outflow that no limit of its covers. Fees count at their maximum.
+# were spent at once. An allowance of a known token may be set to zero, whoever has it.
+# A transfer that is signed for somebody else to send, when they like, ends within 30
+# days. A rule with limits refuses every outflow that no limit of its covers. Fees count
+# at their maximum.
 rule "small payouts" {
   keys    = ["hot"]
   callers = [{{q .Caller}}]
@@ -59,6 +61,7 @@ rule "small payouts" {
   when    = <<-CEL
     effects.all(e,
       e.class == 'transfer' && e.counterparty in addresses.payees
+        && (!has(e.until) || e.until <= time + duration('720h'))
       || e.class == 'allowance' && (e.counterparty in addresses.spenders || e.revokes))
   CEL
 
@@ -86,11 +89,11 @@ rule "allowances are for spenders, bounded and short" {
   deny = "an allowance must be for one of addresses.spenders, of a bounded amount, and as a permit end within 30 days"
   when = <<-CEL
     effects.exists(e, e.class == 'allowance' && !e.revokes && !(
-      e.counterparty in addresses.spenders
-      && has(e.quantity.amount)
-      && (!has(e.until) || e.until <= time + duration('720h'))
-      && (kind == 'evm.transaction' || has(e.attributes.usable_until)
-        && timestamp(e.attributes.usable_until) <= time + duration('720h'))))
+        e.counterparty in addresses.spenders
+        && has(e.quantity.amount)
+        && (!has(e.until) || e.until <= time + duration('720h'))
+        && (kind == 'evm.transaction' || has(e.attributes.usable_until)
+          && timestamp(e.attributes.usable_until) <= time + duration('720h'))))
     || warnings.exists(w, w.code == 'evm_never_expires')
   CEL
 }

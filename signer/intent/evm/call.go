@@ -125,7 +125,7 @@ func (r *reading) dispatch(f frame) error {
 	at := r.at(f.to)
 	families := at.families
 	switch {
-	case f.delegate && at.contract.Kind == signer.ContractMultiSend:
+	case f.delegate && r.isKind(f.to, signer.ContractMultiSend):
 		families = r.methods.contracts[signer.ContractMultiSend]
 	case f.delegate:
 		families = nil
@@ -259,4 +259,11 @@ func (r *reading) at(a common.Address) *place {
 	}
 	p.families = append(p.families, r.methods.contracts[p.contract.Kind]...)
 	return p
+}
+
+// isKind reports whether the contract at an address is known as one of a kind, and as
+// nothing else.
+func (r *reading) isKind(a common.Address, k signer.ContractKind) bool {
+	at := r.at(a)
+	return !at.twice && at.contract.Kind == k
 }

@@ -23,7 +23,7 @@ var wethMethods = newFamily(
 func readWrap(r *reading, f frame, _ []abi.Value) error {
 	token := r.listed(f, f.to)
 	r.field(f.named("wraps"), amount(&f.value, r.coin))
-	if f.payer != nil {
+	if f.handedOn {
 		r.coinTransfer(f, *f.from)
 	}
 	r.exchange(f, "wrap", native(r.chain), token.ID, &f.value)

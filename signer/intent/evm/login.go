@@ -177,7 +177,12 @@ func (p *loginParser) time(text string) time.Time {
 	if err != nil {
 		p.fail("time", "%s: there is no such time", abi.Quote(text))
 	}
-	return t.UTC()
+	// The offset may lead out of the years that RFC 3339 can write in UTC, as a record
+	// does; and the first moment of all stands for "never".
+	if t = t.UTC(); t.Year() < 1 || t.Year() > 9999 || t.IsZero() {
+		p.fail("time", "%s: not within the years 1 to 9999 in UTC", abi.Quote(text))
+	}
+	return t
 }
 
 func (p *loginParser) resources() {

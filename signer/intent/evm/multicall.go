@@ -59,8 +59,9 @@ func readAggregateValue(r *reading, f frame, args []abi.Value) error {
 	}
 	return r.each(f, args[0].Elems, func(i int, c abi.Value) (frame, error) {
 		inner := f.inner(i, c.Elems[0].Address(), c.Elems[2].Uint(), c.Elems[3].Bytes)
-		if inner.payer = f.payer; inner.payer == nil {
-			inner.payer = f.from
+		inner.handedOn, inner.payer = true, f.from
+		if f.handedOn {
+			inner.payer = f.payer
 		}
 		r.field(inner.named("may fail"), truth(c.Elems[1].Bool()))
 		return inner, nil

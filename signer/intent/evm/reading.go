@@ -77,9 +77,10 @@ type frame struct {
 	// delegate says that the code at to runs as the caller (DELEGATECALL), which must
 	// be known then.
 	delegate bool
-	// payer is whose coin the value is, where the caller only hands on what it was given;
-	// nil: the caller's own.
-	payer *common.Address
+	// handedOn says that the caller only hands on the value, which it was given: it is the
+	// payer's coin. nil: not known whose.
+	handedOn bool
+	payer    *common.Address
 }
 
 // inner is the i-th call that f leads to, counted from 1. Its caller is the contract
@@ -202,14 +203,13 @@ func (r *reading) along(f frame) {
 
 // coinTransfer adds the transfer of the coin that a call takes along.
 func (r *reading) coinTransfer(f frame, to common.Address) {
-	e := signer.Effect{
+	if f.handedOn {
+		f.from = f.payer
+	}
+	r.effect(f, signer.Effect{
 		Class: signer.ClassTransfer, Counterparty: r.account(to),
 		Quantity: signer.Exact(native(r.chain), f.value.ToBig()),
-	}
-	if f.payer != nil {
-		e.Actor = r.account(*f.payer)
-	}
-	r.effect(f, e)
+	})
 }
 
 // never is when the year 10000 begins. No date after it can be written in RFC 3339, and

@@ -89,7 +89,7 @@ func (t *typed) safeOperation(times []abi.Value, op userOp) error {
 			more = lasting(more, until)
 		}
 	}
-	if t.at(f.to).contract.Kind != signer.ContractEntryPoint {
+	if !t.isKind(f.to, signer.ContractEntryPoint) {
 		t.unknownMessage("")
 		t.warn(WarnUnknownContract, signer.SeverityDanger, "it is for an EntryPoint at "+t.hex(f.to)+", which is not known")
 	}

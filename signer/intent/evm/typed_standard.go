@@ -108,30 +108,25 @@ func knownToken(t *typed) bool {
 
 func knownPermit2(t *typed) bool {
 	name := t.data.Domain.Name
-	return t.isKind(signer.ContractPermit2) && name != nil && *name == "Permit2" &&
+	return t.isKind(t.verifier(), signer.ContractPermit2) && name != nil && *name == "Permit2" &&
 		t.data.DomainText == "EIP712Domain(string name,uint256 chainId,address verifyingContract)"
 }
 
 // knownSafe: a Safe before 1.3.0 has no chain in its domain (Safe.sol, domainSeparator),
 // which is warned of like all that has none.
 func knownSafe(t *typed) bool {
-	return t.isKind(signer.ContractSafe) && (t.data.DomainText == "EIP712Domain(uint256 chainId,address verifyingContract)" ||
+	return t.isKind(t.verifier(), signer.ContractSafe) && (t.data.DomainText == "EIP712Domain(uint256 chainId,address verifyingContract)" ||
 		t.data.DomainText == "EIP712Domain(address verifyingContract)")
 }
 
 // knownEntryPoint: EntryPoint.sol 0.8, DOMAIN_NAME and DOMAIN_VERSION.
 func knownEntryPoint(t *typed) bool {
 	d := t.data.Domain
-	return t.isKind(signer.ContractEntryPoint) && d.Name != nil && *d.Name == "ERC4337" && d.Version != nil && *d.Version == "1" &&
+	return t.isKind(t.verifier(), signer.ContractEntryPoint) && d.Name != nil && *d.Name == "ERC4337" && d.Version != nil && *d.Version == "1" &&
 		t.data.DomainText == "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 }
 
 // knownSafeModule: the contract is Safe's module for ERC-4337, if the owner says so.
 func knownSafeModule(t *typed) bool {
-	return t.isKind(signer.ContractModule) && t.data.DomainText == "EIP712Domain(uint256 chainId,address verifyingContract)"
-}
-
-// isKind reports whether the verifying contract is known as one of a kind.
-func (t *typed) isKind(k signer.ContractKind) bool {
-	return t.at(t.verifier()).contract.Kind == k
+	return t.isKind(t.verifier(), signer.ContractModule) && t.data.DomainText == "EIP712Domain(uint256 chainId,address verifyingContract)"
 }
