@@ -35,11 +35,12 @@ and not used. The exit code is 7 then.`,
 
 // pinned is what was pinned.
 type pinned struct {
-	Manifest    string          `json:"manifest"`
-	Digest      string          `json:"digest"` // of the manifest
-	Descriptors []string        `json:"descriptors"`
-	Templates   []string        `json:"templates"`
-	Refused     []refusedToLoad `json:"refused"`
+	Manifest     string          `json:"manifest"`
+	Digest       string          `json:"digest"` // of the manifest
+	Descriptors  []string        `json:"descriptors"`
+	Templates    []string        `json:"templates"`
+	Attestations []string        `json:"attestations"`
+	Refused      []refusedToLoad `json:"refused"`
 }
 
 type refusedToLoad struct {
@@ -69,7 +70,8 @@ func (c *cli) pinDescriptors(dir string) error {
 	digest := set.Digest()
 	out := pinned{
 		Manifest: filepath.Join(dir, erc7730.ManifestName), Digest: hexText(digest[:]),
-		Descriptors: nonNil(set.Files()), Templates: nonNil(set.Templates()), Refused: []refusedToLoad{},
+		Descriptors: nonNil(set.Files()), Templates: nonNil(set.Templates()),
+		Attestations: nonNil(set.Attestations()), Refused: []refusedToLoad{},
 	}
 	for _, r := range set.Refused() {
 		out.Refused = append(out.Refused, refusedToLoad(r))
@@ -78,7 +80,8 @@ func (c *cli) pinDescriptors(dir string) error {
 		return err
 	}
 	if n := len(out.Refused); n > 0 {
-		return problems{fmt.Sprintf("%d of %d files are refused; they are pinned and not used", n, n+len(out.Descriptors)+len(out.Templates))}
+		all := n + len(out.Descriptors) + len(out.Templates) + len(out.Attestations)
+		return problems{fmt.Sprintf("%d of %d files are refused; they are pinned and not used", n, all)}
 	}
 	return nil
 }
@@ -110,6 +113,7 @@ func showPinned(w io.Writer, p pinned) error {
 	return sheet(w,
 		[2]string{"descriptors", fmt.Sprint(len(p.Descriptors))},
 		[2]string{"templates", fmt.Sprint(len(p.Templates))},
+		[2]string{"attestations", fmt.Sprint(len(p.Attestations))},
 		[2]string{"refused", fmt.Sprint(len(p.Refused))},
 		[2]string{"manifest", p.Manifest},
 		[2]string{"digest", p.Digest},

@@ -43,6 +43,16 @@ func TestIncludes(t *testing.T) {
 	}
 }
 
+// Beside its descriptors the public registry has what auditors signed about them. A file
+// that has more than that, or less, is a descriptor with a mistake in it.
+func TestAttestationsAreNoDescriptors(t *testing.T) {
+	set := folder(t, "sigs/a.json", `{"signer":"x","sig":{"version":2}}`, "sigs/b.json", `{"sig":{}}`,
+		"sigs/c.json", `{"sig":{},"signer":"x","display":{}}`, "sigs/d.json", `["sig","signer"]`)
+	if got := set.Attestations(); len(got) != 1 || got[0] != "sigs/a.json" || len(set.Refused()) != 3 || len(set.Files()) > 0 {
+		t.Errorf("attestations %v, refused %v, in use %v", got, set.Refused(), set.Files())
+	}
+}
+
 func TestIncludesThatAreRefused(t *testing.T) {
 	t.Run("a mistake in an included file is named with it", func(t *testing.T) {
 		r := refusals(t, "common/base.json", strings.Replace(base, `"raw"`, `"rwa"`, 1), "x/calldata.json", over)["x/calldata.json"]

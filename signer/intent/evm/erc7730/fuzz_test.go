@@ -43,7 +43,7 @@ func FuzzDescriptor(f *testing.F) {
 		}
 		dir[erc7730.ManifestName] = &fstest.MapFile{Data: manifest}
 		set, err := erc7730.Load(dir)
-		if err != nil || !reflect.DeepEqual(set.Refused(), refused) || len(set.Files())+len(set.Templates())+len(refused) != 2 {
+		if err != nil || !reflect.DeepEqual(set.Refused(), refused) || len(set.Files())+len(set.Templates())+len(set.Attestations())+len(refused) != 2 {
 			t.Fatalf("pinned with %v refused, loaded %v, %v", refused, set, err)
 		}
 		shown := func(cs *signer.ClearSigning, err error) {

@@ -23,6 +23,13 @@ type folder struct {
 // document is a file with its includes merged into it.
 func (f *folder) document(file string) (*node, error) { return f.include(file, nil) }
 
+// attests reports whether a file is no descriptor, but a signed word about one: an object
+// of the signed message and its signer, as the public registry has them.
+func (f *folder) attests(file string) bool {
+	n, err := f.parse(file)
+	return err == nil && n.sort == object && slices.Equal(slices.Sorted(slices.Values(n.names)), []string{"sig", "signer"})
+}
+
 // include reads a file that a chain of others includes.
 func (f *folder) include(file string, chain []string) (*node, error) {
 	n, err := f.parse(file)

@@ -16,10 +16,11 @@ import (
 // Set is the descriptors of a folder. It is not changed once made, and the zero Set has
 // none.
 type Set struct {
-	digest    [32]byte
-	files     []string
-	templates []string
-	refused   []Refusal
+	digest       [32]byte
+	files        []string
+	templates    []string
+	attestations []string
+	refused      []Refusal
 
 	calls    map[claim]*descriptor
 	messages map[string][]*descriptor // by type text
@@ -36,6 +37,11 @@ func (s *Set) Files() []string { return slices.Clone(s.files) }
 // them, sorted.
 func (s *Set) Templates() []string { return slices.Clone(s.templates) }
 
+// Attestations are the files that say who vouches for a descriptor (ERC-8176), sorted.
+// They lie beside the descriptors in the public registry. They are pinned with them and
+// not read: whom to trust is for who pins.
+func (s *Set) Attestations() []string { return slices.Clone(s.attestations) }
+
 // Refused are the files that are not used, sorted.
 func (s *Set) Refused() []Refusal { return slices.Clone(s.refused) }
 
@@ -46,6 +52,10 @@ func newSet(files map[string][]byte, names []string) *Set {
 	var all []*descriptor
 	claims := 0
 	for _, name := range names {
+		if dir.attests(name) {
+			s.attestations = append(s.attestations, name)
+			continue
+		}
 		doc, err := dir.document(name)
 		var d *descriptor
 		if err == nil {
