@@ -14,6 +14,9 @@ import (
 // decoder but the kind's own is asked.
 func Crossing(kind Kind, payload []byte, decoders map[Kind]Decoder) error {
 	others := slices.DeleteFunc(slices.Sorted(maps.Keys(decoders)), func(k Kind) bool { return k == kind })
+	if kind == KindDigest {
+		return nil // a hash may look like anything, and by chance it sometimes does
+	}
 	for _, form := range forms(payload) {
 		for _, other := range others {
 			if decoders[other].Recognises(form) {

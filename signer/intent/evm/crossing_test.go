@@ -173,3 +173,23 @@ func TestPrefixedMessageIsRecognised(t *testing.T) {
 		t.Errorf("Crossing = %v, want it refused as a message", err)
 	}
 }
+
+// A hash may be the encoding of a transaction by chance: one in some ten thousand is. It
+// must not be refused as a digest for that.
+func TestDigestsCrossNothing(t *testing.T) {
+	r, all := random{rand.New(rand.NewPCG(5, 6))}, maps.Clone(decoders())
+	all[signer.KindDigest] = digest.Decoder{}
+	alike := 0
+	for range 200_000 {
+		hash := r.bytes(32)
+		if (evm.Transaction{}).Recognises(hash) {
+			alike++
+		}
+		if err := signer.Crossing(signer.KindDigest, hash, all); err != nil {
+			t.Fatalf("Crossing of the digest %x = %v, want none", hash, err)
+		}
+	}
+	if alike == 0 {
+		t.Error("no hash looked like a transaction, so nothing was tested")
+	}
+}
