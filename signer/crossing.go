@@ -15,7 +15,7 @@ import (
 func Crossing(kind Kind, payload []byte, decoders map[Kind]Decoder) error {
 	others := slices.DeleteFunc(slices.Sorted(maps.Keys(decoders)), func(k Kind) bool { return k == kind })
 	if kind == KindDigest {
-		return nil // a hash may look like anything, and by chance it sometimes does
+		return nil // by chance some hashes have the shape of a transaction
 	}
 	for _, form := range forms(payload) {
 		for _, other := range others {

@@ -174,7 +174,7 @@ func TestPrefixedMessageIsRecognised(t *testing.T) {
 	}
 }
 
-// A hash may be the encoding of a transaction by chance: one in some ten thousand is. It
+// A hash may have the shape of a transaction by chance: one in some fifty thousand has. It
 // must not be refused as a digest for that.
 func TestDigestsCrossNothing(t *testing.T) {
 	r, all := random{rand.New(rand.NewPCG(5, 6))}, maps.Clone(decoders())
