@@ -98,6 +98,36 @@ func TestACallerThatGoesSilentIsRecordedAndCostsNobodyElse(t *testing.T) {
 	}
 }
 
+// A watch may be given up at any moment, also while it is being sent.
+func TestAQuestionGivenUpWhileItIsSentIsNotOnRecord(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	p := h.start()
+	from := h.size()
+	whole := strings.Replace(postText(t, "half"), signPath, "/sealward.v1.SignerService/WatchRequest", 1)
+	head := strings.Index(whole, "\r\n\r\n") + 4
+	send := func(text string) {
+		conn := h.connect()
+		_, err := io.WriteString(conn, text)
+		must(t, err)
+		must(t, conn.Close())
+	}
+	for _, end := range []int{head, head + 1, len(whole) - 1} {
+		for range 20 {
+			send(whole[:end])
+		}
+	}
+	h.pay("afterwards")
+	p.stop() // which waits for all that came before it
+	p = h.start()
+	for _, e := range h.events(from) {
+		if strings.Contains(e.Detail, "WatchRequest") {
+			t.Errorf("on record is %q", e.Detail)
+		}
+	}
+	h.unharmed(p)
+}
+
 func TestACallerThatHangsUpAfterAskingIsSignedForAllTheSame(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)

@@ -87,6 +87,9 @@ type gate struct {
 	c   Config
 }
 
+// statusLeft is Connect's answer to a message whose sender hung up in the middle of it.
+const statusLeft = 499
+
 type visitKey struct{}
 
 // visit is one request on its way through net/http, which has no other place for
@@ -119,6 +122,11 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(o, "%s: POST a message as application/json or application/proto, as docs/api.md shows\n", http.StatusText(o.status))
 	}
 	switch {
+	case !v.read && o.status == statusLeft && r.URL.Path != sealwardv1connect.SignerServiceSignProcedure:
+		// Whoever stops waiting for a request that it watches may do so before its
+		// question is whole. Nothing was asked, so nothing is on record; only half a
+		// request for a signature always is.
+		g.c.Observe("none", string(signer.CodeInvalid), time.Since(began))
 	case !v.read:
 		// The path is the sender's; only those of this API may become a label.
 		g.c.Engine.Malformed(r.Context(), caller, fmt.Sprintf("%.20q %.100q: %s", r.Method, r.URL.Path, o))
