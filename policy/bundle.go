@@ -85,7 +85,7 @@ func (l *loader) pinned(name string, file, sum *hcl.Attribute) (src []byte, dige
 		l.fail(sum.Expr.Range(), "%s is not the file that was pinned: its digest is %s; put back the file that was reviewed, or review this one and then write sha256 = %q", name, found, found)
 		return nil, digest, false
 	}
-	l.files[name] = digest
+	l.files[name], l.contents[name] = digest, src
 	return src, digest, true
 }
 

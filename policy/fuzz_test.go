@@ -38,8 +38,8 @@ func FuzzLoad(f *testing.F) {
 		if err != nil {
 			t.Fatalf("Load error = %v, once it is formatted as\n%s", err, formatted)
 		}
-		if a, b := fmt.Sprint(p.Windows(), p.Book()), fmt.Sprint(q.Windows(), q.Book()); a != b {
-			t.Errorf("windows and book: %s, formatted: %s", a, b)
+		if a, b := fmt.Sprint(p.Needs(), p.Book()), fmt.Sprint(q.Needs(), q.Book()); a != b {
+			t.Errorf("needs and book: %s, formatted: %s", a, b)
 		}
 		for i, prop := range proposals(t) {
 			a, b := decided(p, prop), decided(q, prop)

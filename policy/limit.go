@@ -124,7 +124,7 @@ func (l limit) use(rule string, asked *big.Int, facts *signer.Facts) (signer.Lim
 	if l.window == 0 {
 		return u, true
 	}
-	spent, ok := facts.Find(l.asset.ID, l.window)
+	spent, ok := facts.Find(l.asset.ID, signer.Measure{Window: l.window}, "")
 	if !ok || spent.Amount == nil || spent.Amount.Sign() < 0 {
 		return signer.LimitUse{}, false
 	}

@@ -13,7 +13,8 @@ type Limit struct {
 	Rule, Name string
 	Asset      signer.Asset  // of id [signer.AssetRequests] for a limit by count
 	Window     time.Duration // zero: per request
-	Max        *big.Int      // in base units; not to be changed
+	Per        signer.Per
+	Max        *big.Int // in base units; not to be changed
 }
 
 // Limits lists the limits of the rules about a key, in the order of the file: those
@@ -24,7 +25,7 @@ func (p *Policy) Limits(key string, c *signer.Caller) (out []Limit) {
 			continue
 		}
 		for _, l := range r.limits {
-			out = append(out, Limit{r.name, l.name, l.asset, l.window, l.max})
+			out = append(out, Limit{r.name, l.name, l.asset, l.window, l.per, l.max})
 		}
 	}
 	return out

@@ -38,7 +38,8 @@ type Policy struct {
 	book        signer.Book       // shared by all who ask; nobody changes it
 	keys        map[string]string // fingerprints by name, as the version binds them
 	rules       []rule
-	windows     []time.Duration
+	bundle      []byte
+	needs       signer.Needs
 	descriptors *descriptors // nil: none
 }
 
@@ -56,22 +57,29 @@ func Load(name string, src []byte, env Env) (*Policy, error) {
 	if err := l.err(); err != nil {
 		return nil, err
 	}
+	bundle, err := Bundle{Name: name, Source: src, Files: l.contents, Keys: env.Keys, Sockets: env.Sockets}.Encode()
+	if err != nil {
+		return nil, fmt.Errorf("%s: keep the bundle: %w", name, err)
+	}
 	p := &Policy{
 		version:     bundleDigest(src, fingerprints, l.files),
 		book:        l.book(),
 		keys:        fingerprints,
 		rules:       l.rules,
 		descriptors: l.descriptors,
+		bundle:      bundle,
 	}
 	for _, r := range l.rules {
 		for _, lim := range r.limits {
 			if lim.window > 0 {
-				p.windows = append(p.windows, lim.window)
+				p.needs.Measures = append(p.needs.Measures, signer.Measure{Window: lim.window})
 			}
 		}
 	}
-	slices.Sort(p.windows)
-	p.windows = slices.Compact(p.windows)
+	slices.SortFunc(p.needs.Measures, func(a, b signer.Measure) int {
+		return cmp.Or(cmp.Compare(a.Window, b.Window), cmp.Compare(a.Per, b.Per))
+	})
+	p.needs.Measures = slices.Compact(p.needs.Measures)
 	return p, nil
 }
 
@@ -117,8 +125,12 @@ func (p *Policy) Descriptors() (folder string, manifest [32]byte, ok bool) {
 	return p.descriptors.folder, p.descriptors.manifest, true
 }
 
-// Windows returns the distinct windows of the policy's limits, shortest first.
-func (p *Policy) Windows() []time.Duration { return slices.Clone(p.windows) }
+// Bundle returns what the version stands for; [ReadBundle] reads it.
+func (p *Policy) Bundle() []byte { return p.bundle }
+
+// Needs returns what the policy has to be told: the distinct measures of its limits,
+// the shortest window first.
+func (p *Policy) Needs() signer.Needs { return p.needs }
 
 // loader reads one file, section by section: each needs the names of those before.
 type loader struct {
@@ -131,6 +143,7 @@ type loader struct {
 	tokens      map[string]listedToken // of the token lists, by asset id
 	descriptors *descriptors
 	files       map[string][32]byte // digests of the files that the policy names
+	contents    map[string][]byte
 	people      people
 	cel         *conditions
 	rules       []rule
@@ -139,7 +152,7 @@ type loader struct {
 func newLoader(src []byte, env Env) *loader {
 	return &loader{
 		src: src, env: env, assets: assets{}, books: books{},
-		contracts: map[string]contract{}, tokens: map[string]listedToken{}, files: map[string][32]byte{},
+		contracts: map[string]contract{}, tokens: map[string]listedToken{}, files: map[string][32]byte{}, contents: map[string][]byte{},
 	}
 }
 

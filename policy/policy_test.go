@@ -149,7 +149,8 @@ var at = time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
 // unspent are the facts of a journal in which nothing was spent yet.
 func unspent(p *Policy, prop signer.Proposal) signer.Facts {
 	f := signer.Facts{Time: at, Wall: at}
-	for _, w := range p.Windows() {
+	for _, m := range p.Needs().Measures {
+		w := m.Window
 		for _, q := range prop.Intent.Outflow {
 			f.Spent = append(f.Spent, signer.Spent{Asset: q.Asset, Window: w, Amount: new(big.Int)})
 		}

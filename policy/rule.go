@@ -32,7 +32,8 @@ type limit struct {
 	asset  signer.Asset // of a limit by count: signer.AssetRequests
 	max    *big.Int
 	window time.Duration // zero: per request
-	text   string        // the window as the owner wrote it
+	per    signer.Per
+	text   string // the window as the owner wrote it
 }
 
 func (l limit) counts() bool { return l.asset.ID == signer.AssetRequests }

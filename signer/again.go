@@ -15,7 +15,7 @@ func (e *Engine) again(ctx context.Context, policy Policy, now Proposal, rec Rec
 	if !sameMeaning(now, then) {
 		return &Error{Code: CodeConflict, Detail: fmt.Sprintf("request %q was authorised for another key or message than its bytes mean today; use a new id", now.Request.ID)}
 	}
-	f, err := e.c.Journal.Facts(ctx, now, policy.Windows())
+	f, err := e.c.Journal.Facts(ctx, now, policy.Needs())
 	if err != nil {
 		return unavailable("what was spent cannot be read, so it is not signed", err)
 	}
@@ -41,22 +41,60 @@ func sameMeaning(now, then Proposal) bool {
 }
 
 // withoutOwn takes what an authorisation reserved out of facts of later. Once that
-// has left a window, signing would spend what nothing counts.
+// has left a window, signing would spend what nothing counts. A recipient that was new
+// to it is new to it again.
 func withoutOwn(f *Facts, rec Recorded) error {
+	in := rec.Proposal.Intent
 	for i, s := range f.Spent {
 		own := new(big.Int)
-		if s.Asset == AssetRequests {
+		switch {
+		case s.Per == PerRecipient:
+			own = ownFlow(in.Flows(), s)
+		case s.Asset == AssetRequests && (s.Per != PerAsset || moves(in, s.Subject)):
 			own.SetInt64(1)
-		}
-		for _, q := range rec.Proposal.Intent.Outflow {
-			if n, ok := q.Bound(); ok && q.Asset == s.Asset {
-				own = n
-			}
+		default:
+			own = bound(in.Outflow, s.Asset)
 		}
 		if !rec.Time.After(f.Time.Add(-s.Window)) {
 			return &Error{Code: CodeDenied, Detail: fmt.Sprintf("this request was authorised at %s and is not counted any more in %s; use a new id", formatTime(rec.Time), s.Window)}
 		}
 		f.Spent[i].Amount = new(big.Int).Sub(s.Amount, own)
 	}
+	f.NewRecipients = slices.Compact(slices.Sorted(slices.Values(slices.Concat(f.NewRecipients, rec.Facts.NewRecipients))))
 	return nil
+}
+
+// bound is the bound of the quantity of an asset; zero where there is none.
+func bound(qs []Quantity, asset string) *big.Int {
+	for _, q := range qs {
+		if n, ok := q.Bound(); ok && q.Asset == asset {
+			return n
+		}
+	}
+	return new(big.Int)
+}
+
+// moves reports whether an intent counts as one that moves an asset: what could not be
+// read may move any.
+func moves(in Intent, asset string) bool {
+	return slices.ContainsFunc(in.Outflow, func(q Quantity) bool {
+		n, known := q.Bound()
+		return (q.Asset == asset || q.Asset == "") && (!known || n.Sign() > 0)
+	})
+}
+
+// ownFlow is what flows add to a sum by recipient: those to the recipient, and those
+// that may go to anybody.
+func ownFlow(flows []Flow, s Spent) *big.Int {
+	own := new(big.Int)
+	for _, f := range flows {
+		if f.Recipient != s.Subject && f.Recipient != "" {
+			continue
+		}
+		if s.Asset == AssetRequests {
+			return own.SetInt64(1)
+		}
+		own.Add(own, bound([]Quantity{f.Quantity}, s.Asset))
+	}
+	return own
 }

@@ -33,7 +33,8 @@ var mayImport = map[string][]string{
 	"signer/intent/digest":      {"signer"},
 	"signer/intent/admin":       {"signer", "signer/strictjson"},
 	"signer/receipt":            {"signer", "golang.org/x/mod/sumdb"},
-	"signer/journal":            {"signer", "signer/receipt", "github.com/mattn/go-sqlite3", "golang.org/x/mod/sumdb", "golang.org/x/sys/unix"},
+	"signer/ledger":             {"signer"},
+	"signer/journal":            {"signer", "signer/ledger", "signer/receipt", "github.com/mattn/go-sqlite3", "golang.org/x/mod/sumdb", "golang.org/x/sys/unix"},
 
 	"policy": {"signer", "signer/strictjson", "github.com/hashicorp/hcl/v2", "github.com/zclconf/go-cty", "cel.dev/cel-go", "github.com/agext/levenshtein", "golang.org/x/crypto/sha3", "google.golang.org/protobuf", "google.golang.org/genproto/googleapis/api/expr"},
 
@@ -64,7 +65,7 @@ var mayImport = map[string][]string{
 		"github.com/coreos/go-systemd/v22", "github.com/prometheus/client_golang", "golang.org/x/sys/unix", "google.golang.org/protobuf",
 	},
 	"cmd/sealward": {
-		"cmd/config", "cmd/version", "signer", "signer/intent/digest", "signer/intent/evm", "signer/intent/evm/erc7730", "signer/journal", "signer/receipt", "signer/scheme",
+		"cmd/config", "cmd/version", "signer", "signer/intent/digest", "signer/intent/evm", "signer/intent/evm/erc7730", "signer/journal", "signer/ledger", "signer/receipt", "signer/scheme",
 		"signer/intent/admin", "signer/trustfile", "backends", "backends/tpm/wrapped", "policy", "ipc/api", "ipc/api/sealward/v1", "ipc/console", "github.com/spf13/cobra", "google.golang.org/protobuf",
 		"golang.org/x/sys/unix", "golang.org/x/term",
 	},

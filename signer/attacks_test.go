@@ -37,7 +37,7 @@ func engineOf(t *testing.T, p *parts, j signer.Journal, info signer.KeyInfo, dec
 // factual tells what is spent, as the real journal does.
 type factual struct{ *journal }
 
-func (j factual) Facts(context.Context, signer.Proposal, []time.Duration) (signer.Facts, error) {
+func (j factual) Facts(context.Context, signer.Proposal, signer.Needs) (signer.Facts, error) {
 	return signer.Facts{Time: j.now, Wall: j.now, Spent: []signer.Spent{{Asset: signer.AssetRequests, Window: time.Hour, Amount: big.NewInt(j.spent)}}}, nil
 }
 
@@ -50,7 +50,7 @@ func factualEngine(t *testing.T, p *parts) *signer.Engine {
 func TestALoweredLimitHoldsForRetries(t *testing.T) {
 	limit := func(version byte, max int64) policy {
 		return policy{version: version, decide: func(_ signer.Proposal, f signer.Facts) signer.Decision {
-			s, ok := f.Find(signer.AssetRequests, time.Hour)
+			s, ok := f.Find(signer.AssetRequests, signer.Measure{Window: time.Hour}, "")
 			if !ok || s.Amount.Cmp(big.NewInt(max)) >= 0 {
 				return signer.Decision{Reason: "limit reached"}
 			}
@@ -187,7 +187,7 @@ type slow struct {
 	at, goOn chan struct{}
 }
 
-func (s slow) Record(ctx context.Context, p signer.Proposal, w []time.Duration, d func(signer.Facts) signer.Decision) (signer.Recorded, error) {
+func (s slow) Record(ctx context.Context, p signer.Proposal, w signer.Needs, d func(signer.Facts) signer.Decision) (signer.Recorded, error) {
 	close(s.at)
 	<-s.goOn
 	return s.journal.Record(ctx, p, w, d)
@@ -326,7 +326,7 @@ type slowFacts struct {
 	at, goOn chan struct{}
 }
 
-func (s slowFacts) Facts(ctx context.Context, q signer.Proposal, w []time.Duration) (signer.Facts, error) {
+func (s slowFacts) Facts(ctx context.Context, q signer.Proposal, w signer.Needs) (signer.Facts, error) {
 	f, err := s.journal.Facts(ctx, q, w)
 	s.once.Do(func() { close(s.at) })
 	<-s.goOn

@@ -30,6 +30,33 @@ func (v Verdict) String() string {
 // themselves, one each, for limits by count.
 const AssetRequests = "requests"
 
+// Per says whose spending a limit counts. It is always that of one public key.
+type Per string
+
+// What limits count by.
+const (
+	PerKey       Per = ""          // all that the key was authorised to
+	PerCaller    Per = "caller"    // what it was authorised to for one caller
+	PerRecipient Per = "recipient" // what it was authorised to let one recipient have
+	PerAsset     Per = "asset"     // of counts: the authorisations that move one asset
+	PerFee       Per = "fee"       // of a [LimitUse]: the fee of the request itself, in no window
+)
+
+// Measure is a window over which a policy limits, and what it counts by: never
+// [PerFee].
+type Measure struct {
+	Window time.Duration
+	Per    Per
+}
+
+// Needs is what a policy has to be told before it can decide.
+type Needs struct {
+	// Measures has no element twice.
+	Measures []Measure
+	// Recipients says whether it asks which recipients are new.
+	Recipients bool
+}
+
 // Facts is what a decision depends on beside the proposal. It is gathered inside
 // the recording step and journalled with the decision, so that a decision can be
 // made again exactly.
@@ -39,9 +66,15 @@ type Facts struct {
 	Time time.Time
 	// Wall is the wall clock, for the validity of a request.
 	Wall time.Time
-	// Spent has an element for each asset of the proposal's outflow, and for
-	// [AssetRequests], times each of the policy's windows.
+	// Spent has an element for each of the policy's measures times each asset of the
+	// proposal's outflow and [AssetRequests], times each recipient where it counts by
+	// recipient. By asset it has counts alone.
 	Spent []Spent
+	// NewRecipients are the recipients of the proposal that its key was never before
+	// authorised to let have anything, sorted; nil where the policy does not ask.
+	NewRecipients []string
+	// Pending is how many requests of the caller wait for approvals.
+	Pending int
 }
 
 // Spent is what one public key has been authorised to spend of one asset in the
@@ -52,12 +85,15 @@ type Spent struct {
 	Amount *big.Int
 	// Frees is when the oldest part of it leaves the window; zero when Amount is.
 	Frees time.Time
+	Per   Per
+	// Subject is whose it is: [Caller.ID], a recipient, an asset; empty for the key's.
+	Subject string
 }
 
-// Find returns the element for an asset and a window, or false.
-func (f Facts) Find(asset string, window time.Duration) (Spent, bool) {
+// Find returns the element for an asset and a measure, or false.
+func (f Facts) Find(asset string, m Measure, subject string) (Spent, bool) {
 	for _, s := range f.Spent {
-		if s.Asset == asset && s.Window == window {
+		if s.Asset == asset && s.Window == m.Window && s.Per == m.Per && s.Subject == subject {
 			return s, true
 		}
 	}
@@ -74,11 +110,26 @@ type Decision struct {
 	Reason string
 	// Limits are the limits that applied, whether or not they held.
 	Limits []LimitUse
+	// Quorums are who must approve, every one of them, when the verdict is Ask.
+	Quorums []Quorum
+	// Delay is the least time between the request and the signature, and Expires how
+	// long approvals may take; zero where the policy says nothing.
+	Delay, Expires time.Duration
 	// Unrecorded marks a refusal that the journal is not to record, because its
 	// caller has been refused too often of late. The engine sets it, and counts.
 	Unrecorded bool
 	// Dropped is how many refusals of the caller went unrecorded before this one.
 	Dropped uint64
+}
+
+// Quorum is a number of approvals of a group that a decision asks for.
+type Quorum struct {
+	Rule  string
+	Limit string // that is exhausted; empty where the rule itself asks
+	Group string
+	// Approvals is how many members must approve, each a person of their own.
+	Approvals     int
+	ExcludeCaller bool // whoever asks for the signature does not count
 }
 
 // LimitUse is one limit as a decision met it.
@@ -90,6 +141,8 @@ type LimitUse struct {
 	Spent       *big.Int // in the window, without this request
 	Amount      *big.Int // of this request, at most
 	Frees       time.Time
+	Per         Per
+	Subject     string // as in [Spent]
 }
 
 // Exceeded reports whether the request does not fit.
@@ -104,8 +157,10 @@ type Policy interface {
 	Version() [32]byte
 	// Book is what the policy's files say about assets and names. It is not changed.
 	Book() Book
-	// Windows lists the windows over which it limits.
-	Windows() []time.Duration
+	// Bundle is what the version stands for, as it is kept in the journal.
+	Bundle() []byte
+	// Needs is what it has to be told.
+	Needs() Needs
 	// Grants reports whether some rule could let the caller use the key. A caller
 	// does not learn of keys for which none does.
 	Grants(c Caller, k KeyInfo) bool

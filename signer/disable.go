@@ -157,7 +157,7 @@ func (s *switches) refusal(p Proposal) string {
 func (e *Engine) record(ctx context.Context, box *policyBox, p Proposal) (rec Recorded, replaced bool, err error) {
 	print, off, _ := p.Switches()
 	held := false
-	rec, err = e.c.Journal.Record(ctx, p, box.Windows(), func(f Facts) Decision {
+	rec, err = e.c.Journal.Record(ctx, p, box.Needs(), func(f Facts) Decision {
 		if replaced = e.policy.Load() != box; replaced {
 			return Decision{Unrecorded: true}
 		}

@@ -256,7 +256,7 @@ type recording struct {
 	then func(signer.Recorded)
 }
 
-func (j recording) Record(ctx context.Context, p signer.Proposal, w []time.Duration, d func(signer.Facts) signer.Decision) (signer.Recorded, error) {
+func (j recording) Record(ctx context.Context, p signer.Proposal, w signer.Needs, d func(signer.Facts) signer.Decision) (signer.Recorded, error) {
 	rec, err := j.Journal.Record(ctx, p, w, d)
 	j.then(rec)
 	return rec, err
@@ -290,7 +290,7 @@ type deciding struct {
 	after func(signer.Proposal, signer.Decision)
 }
 
-func (j deciding) Record(ctx context.Context, p signer.Proposal, w []time.Duration, d func(signer.Facts) signer.Decision) (signer.Recorded, error) {
+func (j deciding) Record(ctx context.Context, p signer.Proposal, w signer.Needs, d func(signer.Facts) signer.Decision) (signer.Recorded, error) {
 	return j.Journal.Record(ctx, p, w, func(f signer.Facts) signer.Decision {
 		dec := d(f)
 		j.after(p, dec)
@@ -339,7 +339,7 @@ type refusing struct {
 	fails *bool
 }
 
-func (j refusing) Record(ctx context.Context, p signer.Proposal, w []time.Duration, d func(signer.Facts) signer.Decision) (signer.Recorded, error) {
+func (j refusing) Record(ctx context.Context, p signer.Proposal, w signer.Needs, d func(signer.Facts) signer.Decision) (signer.Recorded, error) {
 	if *j.fails {
 		d(signer.Facts{Time: noon, Wall: noon})
 		return signer.Recorded{}, errors.New("no space left on device")

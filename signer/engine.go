@@ -354,7 +354,8 @@ func (e *Engine) decide(policy Policy, p Proposal, f Facts) Decision {
 	switch d.Verdict {
 	case Allow, Deny:
 	case Ask:
-		d.Verdict, d.Reason = Deny, "policy asks for approvals, which this version cannot collect"
+		// The verdict stays what it is, for the record: only Allow is signed.
+		d.Reason += "; approvals cannot be collected yet, so it is refused"
 	default:
 		d.Verdict = Deny
 	}
@@ -434,7 +435,7 @@ func (e *Engine) SetPolicy(ctx context.Context, p Policy) error {
 	// the record.
 	box := &policyBox{p}
 	old := e.policy.Swap(box)
-	if _, err := e.c.Journal.Note(ctx, Event{Type: EventPolicy, Policy: p.Version()}); err != nil {
+	if _, err := e.c.Journal.Adopt(ctx, Event{Type: EventPolicy, Policy: p.Version()}, p.Bundle()); err != nil {
 		e.policy.CompareAndSwap(box, old)
 		return unavailable("the change of policy cannot be recorded, so the old one stays in force", err)
 	}

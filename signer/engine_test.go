@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"log/slog"
 	"math/big"
@@ -49,9 +50,12 @@ type policy struct {
 	decide  func(signer.Proposal, signer.Facts) signer.Decision
 }
 
-func (p policy) Version() [32]byte                         { return [32]byte{p.version} }
-func (policy) Book() signer.Book                           { return signer.Book{} }
-func (policy) Windows() []time.Duration                    { return []time.Duration{time.Hour} }
+func (p policy) Version() [32]byte { return [32]byte{p.version} }
+func (policy) Book() signer.Book   { return signer.Book{} }
+func (policy) Needs() signer.Needs {
+	return signer.Needs{Measures: []signer.Measure{{Window: time.Hour}}}
+}
+func (p policy) Bundle() []byte                            { return []byte{p.version} }
 func (p policy) Grants(signer.Caller, signer.KeyInfo) bool { return !p.hidden }
 func (p policy) Decide(q signer.Proposal, f signer.Facts) signer.Decision {
 	return p.decide(q, f)
@@ -81,7 +85,7 @@ func (j *journal) write(e signer.Event) (uint64, error) {
 	return uint64(len(j.leaves) - 1), nil
 }
 
-func (j *journal) Record(_ context.Context, p signer.Proposal, _ []time.Duration, decide func(signer.Facts) signer.Decision) (signer.Recorded, error) {
+func (j *journal) Record(_ context.Context, p signer.Proposal, _ signer.Needs, decide func(signer.Facts) signer.Decision) (signer.Recorded, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	id := p.Caller.ID() + "/" + p.Request.ID
@@ -141,6 +145,11 @@ func (j *journal) Note(_ context.Context, e signer.Event) (uint64, error) {
 	return j.write(e)
 }
 
+func (j *journal) Adopt(ctx context.Context, e signer.Event, bundle []byte) (uint64, error) {
+	e.Bundle = sha256.Sum256(bundle)
+	return j.Note(ctx, e)
+}
+
 func (j *journal) Lookup(_ context.Context, caller, id string) (signer.Recorded, bool, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -163,7 +172,7 @@ func (j *journal) Acts(context.Context) ([]signer.Recorded, error) {
 	return out, nil
 }
 
-func (j *journal) Facts(context.Context, signer.Proposal, []time.Duration) (signer.Facts, error) {
+func (j *journal) Facts(context.Context, signer.Proposal, signer.Needs) (signer.Facts, error) {
 	return signer.Facts{Time: j.now, Wall: j.now}, nil
 }
 

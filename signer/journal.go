@@ -17,7 +17,7 @@ type Journal interface {
 	// earlier record is returned with Prior set; the engine compares
 	// the contents. A decision with Unrecorded set is returned without being
 	// recorded. Once called, Record is not withdrawn by its context.
-	Record(ctx context.Context, p Proposal, windows []time.Duration, decide func(Facts) Decision) (Recorded, error)
+	Record(ctx context.Context, p Proposal, needs Needs, decide func(Facts) Decision) (Recorded, error)
 
 	// Finish records what became of an authorisation and returns the leaf.
 	Finish(ctx context.Context, o Outcome) (leaf uint64, err error)
@@ -28,8 +28,12 @@ type Journal interface {
 	// Lookup returns the record of a caller's request, or false.
 	Lookup(ctx context.Context, caller, requestID string) (Recorded, bool, error)
 
+	// Adopt is Note for an event that puts a policy in force, and keeps its bundle,
+	// whose digest it sets in the event.
+	Adopt(ctx context.Context, e Event, bundle []byte) (leaf uint64, err error)
+
 	// Facts returns what Record would decide on now, and records nothing.
-	Facts(ctx context.Context, p Proposal, windows []time.Duration) (Facts, error)
+	Facts(ctx context.Context, p Proposal, needs Needs) (Facts, error)
 
 	// Acts returns every authorised administrative request that disables or enables a
 	// key ([Proposal.Switches]), in the order of their leaves. Which keys are disabled
@@ -101,6 +105,7 @@ type Event struct {
 	Code   Code
 	Detail string
 	Policy [32]byte
+	Bundle [32]byte // SHA-256 of the policy's bundle as the journal keeps it; zero: none is kept
 	// Dropped counts refusals of this caller that were left unrecorded since the
 	// last one that was recorded.
 	Dropped uint64

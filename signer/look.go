@@ -6,7 +6,6 @@ import (
 	"math/big"
 	"slices"
 	"strings"
-	"time"
 )
 
 // Inspect decodes a payload as Sign would, and records nothing.
@@ -31,7 +30,7 @@ func (e *Engine) Check(ctx context.Context, c Caller, r Request) (Proposal, Deci
 	if err != nil {
 		return Proposal{}, Decision{}, err
 	}
-	f, err := e.c.Journal.Facts(ctx, p, policy.Windows())
+	f, err := e.c.Journal.Facts(ctx, p, policy.Needs())
 	if err != nil {
 		return Proposal{}, Decision{}, unavailable("what was spent cannot be read", err)
 	}
@@ -73,17 +72,26 @@ func (e *Engine) AllKeys() []KeyInfo {
 	return out
 }
 
-// Spent reads what a key has spent of an asset over a window.
-func (e *Engine) Spent(ctx context.Context, k KeyInfo, asset string, window time.Duration) (Spent, error) {
-	p := Proposal{Key: k}
+// Spent reads what a key has spent of an asset by a measure. It counts for the caller
+// where the measure is by caller; by recipient or asset there is no one sum.
+func (e *Engine) Spent(ctx context.Context, k KeyInfo, c Caller, asset string, m Measure) (Spent, error) {
+	p := Proposal{Key: k, Caller: c}
+	subject := ""
+	switch m.Per {
+	case PerKey:
+	case PerCaller:
+		subject = c.ID()
+	default:
+		return Spent{}, invalid("what was spent by %s is not one sum", m.Per)
+	}
 	if asset != AssetRequests {
 		p.Intent.Outflow = []Quantity{Exact(asset, new(big.Int))}
 	}
-	f, err := e.c.Journal.Facts(ctx, p, []time.Duration{window})
+	f, err := e.c.Journal.Facts(ctx, p, Needs{Measures: []Measure{m}})
 	if err != nil {
 		return Spent{}, unavailable("what was spent cannot be read", err)
 	}
-	s, ok := f.Find(asset, window)
+	s, ok := f.Find(asset, m, subject)
 	if !ok {
 		return Spent{}, &Error{Code: CodeInternal, Detail: fmt.Sprintf("the journal does not know what was spent of %s", asset)}
 	}

@@ -96,7 +96,7 @@ func (r *refusals) forget(now time.Time) {
 
 // limitRefusals marks a refusal that is one too many as not to be recorded.
 func (e *Engine) limitRefusals(c Caller, payload int, d Decision) Decision {
-	if d.Verdict != Deny {
+	if d.Verdict == Allow {
 		return d
 	}
 	record, dropped := e.rate.take(c, payload, e.c.Now())

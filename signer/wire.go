@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
+	"slices"
 	"time"
 )
 
@@ -87,34 +88,51 @@ type intentWire struct {
 }
 
 type spentWire struct {
-	Amount string `json:"amount"`
-	Asset  string `json:"asset"`
-	Frees  string `json:"frees,omitempty"`
-	Window string `json:"window"`
+	Amount  string `json:"amount"`
+	Asset   string `json:"asset"`
+	Frees   string `json:"frees,omitempty"`
+	Per     Per    `json:"per,omitempty"`
+	Subject string `json:"subject,omitempty"`
+	Window  string `json:"window"`
 }
 
 type factsWire struct {
-	Spent []spentWire `json:"spent,omitempty"`
-	Time  string      `json:"time"`
-	Wall  string      `json:"wall"`
+	NewRecipients []string    `json:"new_recipients,omitempty"`
+	Pending       int         `json:"pending,omitempty"`
+	Spent         []spentWire `json:"spent,omitempty"`
+	Time          string      `json:"time"`
+	Wall          string      `json:"wall"`
 }
 
 type limitWire struct {
-	Amount string `json:"amount"`
-	Asset  string `json:"asset"`
-	Frees  string `json:"frees,omitempty"`
-	Limit  string `json:"limit"`
-	Max    string `json:"max"`
-	Rule   string `json:"rule"`
-	Spent  string `json:"spent"`
-	Window string `json:"window"`
+	Amount  string `json:"amount"`
+	Asset   string `json:"asset"`
+	Frees   string `json:"frees,omitempty"`
+	Limit   string `json:"limit"`
+	Max     string `json:"max"`
+	Per     Per    `json:"per,omitempty"`
+	Rule    string `json:"rule"`
+	Spent   string `json:"spent"`
+	Subject string `json:"subject,omitempty"`
+	Window  string `json:"window"`
+}
+
+type quorumWire struct {
+	Approvals     int    `json:"approvals"`
+	ExcludeCaller bool   `json:"exclude_caller,omitempty"`
+	Group         string `json:"group"`
+	Limit         string `json:"limit,omitempty"`
+	Rule          string `json:"rule"`
 }
 
 type decisionWire struct {
-	Limits  []limitWire `json:"limits,omitempty"`
-	Reason  string      `json:"reason,omitempty"`
-	Rules   []string    `json:"rules,omitempty"`
-	Verdict string      `json:"verdict"`
+	Delay   string       `json:"delay,omitempty"`
+	Expires string       `json:"expires,omitempty"`
+	Limits  []limitWire  `json:"limits,omitempty"`
+	Quorums []quorumWire `json:"quorums,omitempty"`
+	Reason  string       `json:"reason,omitempty"`
+	Rules   []string     `json:"rules,omitempty"`
+	Verdict string       `json:"verdict"`
 }
 
 type keyWire struct {
@@ -137,6 +155,7 @@ type outcomeWire struct {
 }
 
 type eventWire struct {
+	Bundle   string        `json:"bundle_sha256,omitempty"`
 	Caller   *callerWire   `json:"caller,omitempty"`
 	Claim    string        `json:"claim,omitempty"`
 	Code     Code          `json:"code,omitempty"`
@@ -158,22 +177,35 @@ type eventWire struct {
 }
 
 // The versions of an event, and that of a proposal. A field that came later makes an
-// event one of version 2, so that what was written before it stays what it was, and a
+// event one of version 2 or 3, so that what was written before it stays what it was, and a
 // reader that does not know the field says which version it knows.
 const (
 	wireVersion  = 1
-	eventVersion = 2
+	eventVersion = 3
 )
 
 // version is the first that has every field of an event.
 func (w *eventWire) version() int {
 	switch {
+	case w.Bundle != "", w.Facts.later(), w.Decision.later():
+		return 3
 	case w.Key != nil && (w.Key.Origin != "" || w.Key.Padding != ""),
 		w.Outcome != nil && w.Outcome.Result != "":
 		return 2
 	default:
 		return 1
 	}
+}
+
+// later reports whether facts have what only version 3 has.
+func (w *factsWire) later() bool {
+	return w != nil && (len(w.NewRecipients) > 0 || w.Pending != 0 || slices.ContainsFunc(w.Spent, func(s spentWire) bool { return s.Per != PerKey }))
+}
+
+// later reports whether a decision has what only version 3 has.
+func (w *decisionWire) later() bool {
+	return w != nil && (w.Delay != "" || w.Expires != "" || len(w.Quorums) > 0 ||
+		slices.ContainsFunc(w.Limits, func(l limitWire) bool { return l.Per != PerKey }))
 }
 
 // Canonical returns what a proposal commits to, as canonical JSON.
@@ -192,6 +224,9 @@ func (e Event) Canonical() []byte {
 	if e.Policy != ([32]byte{}) {
 		w.Policy = hex.EncodeToString(e.Policy[:])
 	}
+	if e.Bundle != ([32]byte{}) {
+		w.Bundle = hex.EncodeToString(e.Bundle[:])
+	}
 	if p := e.Proposal; p != nil {
 		d := p.Request.Digest()
 		pw, iw := toProposalWire(p), toIntentWire(p.Intent)
@@ -200,20 +235,23 @@ func (e Event) Canonical() []byte {
 		w.Claim, w.Payload, w.Request = p.Request.Claim, hex.EncodeToString(p.Request.Payload), hex.EncodeToString(d[:])
 	}
 	if f := e.Facts; f != nil {
-		w.Facts = &factsWire{Time: formatTime(f.Time), Wall: formatTime(f.Wall)}
+		w.Facts = &factsWire{NewRecipients: f.NewRecipients, Pending: f.Pending, Time: formatTime(f.Time), Wall: formatTime(f.Wall)}
 		for _, s := range f.Spent {
-			w.Facts.Spent = append(w.Facts.Spent, spentWire{formatInt(s.Amount), s.Asset, formatTime(s.Frees), s.Window.String()})
+			w.Facts.Spent = append(w.Facts.Spent, spentWire{formatInt(s.Amount), s.Asset, formatTime(s.Frees), s.Per, s.Subject, s.Window.String()})
 		}
 	}
 	if d := e.Decision; d != nil {
-		w.Decision = &decisionWire{Reason: d.Reason, Rules: d.Rules, Verdict: d.Verdict.String()}
+		w.Decision = &decisionWire{Delay: formatDuration(d.Delay), Expires: formatDuration(d.Expires), Reason: d.Reason, Rules: d.Rules, Verdict: d.Verdict.String()}
 		if w.Dropped == 0 {
 			w.Dropped = d.Dropped
 		}
 		for _, l := range d.Limits {
 			w.Decision.Limits = append(w.Decision.Limits, limitWire{
-				formatInt(l.Amount), l.Asset, formatTime(l.Frees), l.Limit, formatInt(l.Max), l.Rule, formatInt(l.Spent), l.Window.String(),
+				formatInt(l.Amount), l.Asset, formatTime(l.Frees), l.Limit, formatInt(l.Max), l.Per, l.Rule, formatInt(l.Spent), l.Subject, l.Window.String(),
 			})
+		}
+		for _, q := range d.Quorums {
+			w.Decision.Quorums = append(w.Decision.Quorums, quorumWire{q.Approvals, q.ExcludeCaller, q.Group, q.Limit, q.Rule})
 		}
 	}
 	if o := e.Outcome; o != nil {
@@ -243,6 +281,9 @@ func ParseEvent(data []byte) (Event, error) {
 	if w.Policy != "" {
 		e.Policy = r.hash(w.Policy)
 	}
+	if w.Bundle != "" {
+		e.Bundle = r.hash(w.Bundle)
+	}
 	if w.Caller != nil {
 		c := w.Caller.caller()
 		e.Caller = &c
@@ -254,9 +295,9 @@ func ParseEvent(data []byte) (Event, error) {
 		e.Proposal = r.proposal(&w)
 	}
 	if w.Facts != nil {
-		e.Facts = &Facts{Time: r.time(w.Facts.Time), Wall: r.time(w.Facts.Wall)}
+		e.Facts = &Facts{Time: r.time(w.Facts.Time), Wall: r.time(w.Facts.Wall), NewRecipients: w.Facts.NewRecipients, Pending: w.Facts.Pending}
 		for _, s := range w.Facts.Spent {
-			e.Facts.Spent = append(e.Facts.Spent, Spent{s.Asset, r.duration(s.Window), r.int(s.Amount), r.time(s.Frees)})
+			e.Facts.Spent = append(e.Facts.Spent, Spent{s.Asset, r.duration(s.Window), r.int(s.Amount), r.time(s.Frees), s.Per, s.Subject})
 		}
 	}
 	if w.Decision != nil {
@@ -505,8 +546,17 @@ func (r *reader) decision(w decisionWire) *Decision {
 	for _, l := range w.Limits {
 		d.Limits = append(d.Limits, LimitUse{
 			Rule: l.Rule, Limit: l.Limit, Asset: l.Asset, Window: r.duration(l.Window),
-			Max: r.int(l.Max), Spent: r.int(l.Spent), Amount: r.int(l.Amount), Frees: r.time(l.Frees),
+			Max: r.int(l.Max), Spent: r.int(l.Spent), Amount: r.int(l.Amount), Frees: r.time(l.Frees), Per: l.Per, Subject: l.Subject,
 		})
+	}
+	for _, q := range w.Quorums {
+		d.Quorums = append(d.Quorums, Quorum{q.Rule, q.Limit, q.Group, q.Approvals, q.ExcludeCaller})
+	}
+	if w.Delay != "" {
+		d.Delay = r.duration(w.Delay)
+	}
+	if w.Expires != "" {
+		d.Expires = r.duration(w.Expires)
 	}
 	return d
 }
@@ -516,6 +566,13 @@ func formatTime(t time.Time) string {
 		return ""
 	}
 	return t.UTC().Format(time.RFC3339Nano)
+}
+
+func formatDuration(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return d.String()
 }
 
 func formatInt(n *big.Int) string {

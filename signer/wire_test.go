@@ -32,9 +32,10 @@ func everything() signer.Event {
 				Digests: []signer.Digest{{"d", [32]byte{3}}}, Messages: []signer.Message{{signer.SchemeSecp256k1, []byte{4}}},
 			},
 		},
-		Facts:    &signer.Facts{Time: noon, Wall: noon, Spent: []signer.Spent{{"a", time.Hour, big.NewInt(5), noon}}},
-		Decision: &signer.Decision{Verdict: signer.Allow, Rules: []string{"r"}, Reason: "why", Dropped: 4, Limits: []signer.LimitUse{{"r", "l", "a", time.Hour, big.NewInt(1), big.NewInt(2), big.NewInt(3), noon}}},
-		Outcome:  &signer.Outcome{Authorization: 9, Signatures: [][]byte{{1}}, Result: []byte("{\"a\":\"\u2028\\\\n<\"}"), Code: "x", Detail: "y"},
+		Facts: &signer.Facts{Time: noon, Wall: noon, Spent: []signer.Spent{{"a", time.Hour, big.NewInt(5), noon, signer.PerCaller, "uid:1"}}, NewRecipients: []string{"b"}, Pending: 3},
+		Decision: &signer.Decision{Verdict: signer.Allow, Rules: []string{"r"}, Reason: "why", Dropped: 4, Limits: []signer.LimitUse{{"r", "l", "a", time.Hour, big.NewInt(1), big.NewInt(2), big.NewInt(3), noon, signer.PerRecipient, "b"}},
+			Quorums: []signer.Quorum{{"r", "l", "g", 2, true}}, Delay: time.Minute, Expires: time.Hour},
+		Outcome: &signer.Outcome{Authorization: 9, Signatures: [][]byte{{1}}, Result: []byte("{\"a\":\"\u2028\\\\n<\"}"), Code: "x", Detail: "y"},
 	}
 }
 
@@ -132,9 +133,9 @@ func TestParseEventRefuses(t *testing.T) {
 	good := string(everything().Canonical())
 	for name, data := range map[string]string{
 		"an unknown field":     strings.Replace(good, `"code":`, `"cod":`, 1),
-		"another version":      strings.Replace(good, `"version":2,"wall"`, `"version":3,"wall"`, 1),
-		"no version":           strings.Replace(good, `"version":2,"wall"`, `"version":0,"wall"`, 1),
-		"too early a version":  strings.Replace(good, `"version":2,"wall"`, `"version":1,"wall"`, 1),
+		"another version":      strings.Replace(good, `"version":3,"wall"`, `"version":4,"wall"`, 1),
+		"no version":           strings.Replace(good, `"version":3,"wall"`, `"version":0,"wall"`, 1),
+		"too early a version":  strings.Replace(good, `"version":3,"wall"`, `"version":2,"wall"`, 1),
 		"too late a version":   `{"time":"2026-11-23T12:00:00Z","type":"started","version":2,"wall":"2026-11-23T12:00:00Z"}`,
 		"white space":          good + " ",
 		"a second value":       good + "{}",

@@ -88,7 +88,8 @@ type allowAll struct{}
 
 func (allowAll) Version() [32]byte                         { return [32]byte{1} }
 func (allowAll) Book() signer.Book                         { return signer.Book{} }
-func (allowAll) Windows() []time.Duration                  { return nil }
+func (allowAll) Needs() signer.Needs                       { return signer.Needs{} }
+func (allowAll) Bundle() []byte                            { return nil }
 func (allowAll) Grants(signer.Caller, signer.KeyInfo) bool { return true }
 func (allowAll) Decide(signer.Proposal, signer.Facts) signer.Decision {
 	return signer.Decision{Verdict: signer.Allow, Rules: []string{"everything"}}
@@ -101,7 +102,7 @@ type memory struct {
 	records map[string]*signer.Recorded // owned by mu
 }
 
-func (j *memory) Record(_ context.Context, p signer.Proposal, _ []time.Duration, decide func(signer.Facts) signer.Decision) (signer.Recorded, error) {
+func (j *memory) Record(_ context.Context, p signer.Proposal, _ signer.Needs, decide func(signer.Facts) signer.Decision) (signer.Recorded, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	id := p.Caller.ID() + " " + p.Request.ID
@@ -137,6 +138,10 @@ func (j *memory) Note(context.Context, signer.Event) (uint64, error) {
 	return j.leaf, nil
 }
 
+func (j *memory) Adopt(ctx context.Context, e signer.Event, _ []byte) (uint64, error) {
+	return j.Note(ctx, e)
+}
+
 func (j *memory) Lookup(_ context.Context, caller, id string) (signer.Recorded, bool, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -148,7 +153,7 @@ func (j *memory) Lookup(_ context.Context, caller, id string) (signer.Recorded, 
 
 func (*memory) Acts(context.Context) ([]signer.Recorded, error) { return nil, nil }
 
-func (j *memory) Facts(context.Context, signer.Proposal, []time.Duration) (signer.Facts, error) {
+func (j *memory) Facts(context.Context, signer.Proposal, signer.Needs) (signer.Facts, error) {
 	now := time.Now()
 	return signer.Facts{Time: now, Wall: now}, nil
 }

@@ -157,7 +157,8 @@ func readAs(t testing.TB, p payload, book signer.Book) (signer.Intent, error) {
 func decide(t testing.TB, p *policy.Policy, what payload, in signer.Intent, claim string) signer.Decision {
 	t.Helper()
 	facts := signer.Facts{Time: decided, Wall: decided}
-	for _, w := range p.Windows() {
+	for _, m := range p.Needs().Measures {
+		w := m.Window
 		for _, q := range in.Outflow {
 			facts.Spent = append(facts.Spent, signer.Spent{Asset: q.Asset, Window: w, Amount: new(big.Int)})
 		}

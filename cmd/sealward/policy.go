@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -135,8 +136,10 @@ func (c *cli) validate(f namesFlags) error {
 		Assets  int      `json:"assets"`
 		Windows []string `json:"windows"`
 	}{path, true, len(p.Book().Assets), []string{}}
-	for _, w := range p.Windows() {
-		report.Windows = append(report.Windows, w.String())
+	for _, m := range p.Needs().Measures {
+		if w := m.Window.String(); !slices.Contains(report.Windows, w) {
+			report.Windows = append(report.Windows, w)
+		}
 	}
 	return c.record(report, func(w io.Writer) error {
 		_, err := fmt.Fprintf(w, "%s is valid: assets: %d, windows of limits: %d\n", console.Safe(path), report.Assets, len(report.Windows))

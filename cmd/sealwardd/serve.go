@@ -98,7 +98,7 @@ func (d *daemon) recordStart(ctx context.Context, acceptTime bool) error {
 	}
 	detail := fmt.Sprintf("sealwardd %s; configuration sha256:%x; private %t; time accepted %t; keys: %s",
 		version.Number, d.cfg.Digest, d.cfg.Private, acceptTime, strings.Join(keys, ", "))
-	if _, err := d.journal.Note(ctx, signer.Event{Type: signer.EventStarted, Policy: d.policyNow().Version(), Detail: detail}); err != nil {
+	if _, err := d.journal.Adopt(ctx, signer.Event{Type: signer.EventStarted, Policy: d.policyNow().Version(), Detail: detail}, d.policyNow().Bundle()); err != nil {
 		return err
 	}
 	d.policyLoaded = time.Now()

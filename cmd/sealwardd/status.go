@@ -89,7 +89,7 @@ func (d *daemon) status(ctx context.Context) *v1.GetStatusResponse {
 	if c, ok := d.journal.Latest(); ok {
 		s.CheckpointSize = c.Size
 	}
-	if f, err := d.journal.Facts(ctx, signer.Proposal{}, nil); err == nil {
+	if f, err := d.journal.Facts(ctx, signer.Proposal{}, signer.Needs{}); err == nil {
 		s.JournalTime = timestamppb.New(f.Time)
 	}
 	if behind, held := d.journal.TimeHeld(); held {
@@ -114,7 +114,7 @@ func (d *daemon) status(ctx context.Context) *v1.GetStatusResponse {
 // limits are those of the policy in force that bear on a key and a caller; nil: any.
 func (d *daemon) limits(k signer.KeyInfo, c *signer.Caller) (out []api.Limit) {
 	for _, l := range d.policyNow().Limits(k.Name, c) {
-		out = append(out, api.Limit{Rule: l.Rule, Name: l.Name, Asset: l.Asset, Window: l.Window, Max: l.Max})
+		out = append(out, api.Limit{Rule: l.Rule, Name: l.Name, Asset: l.Asset, Window: l.Window, Per: l.Per, Max: l.Max})
 	}
 	return out
 }

@@ -92,8 +92,13 @@ func toDecision(d signer.Decision) *v1.Decision {
 		out.Limits = append(out.Limits, &v1.LimitUse{
 			Rule: l.Rule, Limit: l.Limit, Asset: l.Asset, Window: toDuration(l.Window),
 			Max: toInt(l.Max), Spent: toInt(l.Spent), Amount: toInt(l.Amount), Frees: toTime(l.Frees),
+			Per: string(l.Per), Subject: l.Subject,
 		})
 	}
+	for _, q := range d.Quorums {
+		out.Quorums = append(out.Quorums, &v1.Quorum{Rule: q.Rule, Limit: q.Limit, Group: q.Group, Approvals: uint32(q.Approvals), ExcludeCaller: q.ExcludeCaller})
+	}
+	out.Delay, out.Expires = toDuration(d.Delay), toDuration(d.Expires)
 	return out
 }
 

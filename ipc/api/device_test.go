@@ -73,8 +73,9 @@ func (d *devices) Reseal(_ context.Context, c signer.Caller, key string, pcrs ma
 // journal has nothing, and keeps nothing.
 type journal struct{ signer.Journal }
 
-func (journal) Note(context.Context, signer.Event) (uint64, error) { return 0, nil }
-func (journal) Acts(context.Context) ([]signer.Recorded, error)    { return nil, nil }
+func (journal) Note(context.Context, signer.Event) (uint64, error)          { return 0, nil }
+func (journal) Adopt(context.Context, signer.Event, []byte) (uint64, error) { return 0, nil }
+func (journal) Acts(context.Context) ([]signer.Recorded, error)             { return nil, nil }
 func (journal) Lookup(context.Context, string, string) (signer.Recorded, bool, error) {
 	return signer.Recorded{}, false, nil
 }

@@ -90,15 +90,19 @@ func (d *door) Verify(ctx context.Context, _ *connect.Request[v1.VerifyRequest])
 }
 
 // limit joins a limit of the policy with what the journal says is spent.
-func (d *door) limit(ctx context.Context, k signer.KeyInfo, l Limit) (*v1.LimitState, error) {
+func (d *door) limit(ctx context.Context, c signer.Caller, k signer.KeyInfo, l Limit) (*v1.LimitState, error) {
 	out := &v1.LimitState{
 		Key: k.Name, Rule: l.Rule, Limit: l.Name, Asset: l.Asset.ID, AssetName: l.Asset.Name, Decimals: uint32(l.Asset.Decimals),
-		Window: toDuration(l.Window), Max: l.Max.String(), Spent: "0", Left: l.Max.String(),
+		Window: toDuration(l.Window), Per: string(l.Per), Max: l.Max.String(),
 	}
-	if l.Window == 0 {
+	switch {
+	case l.Per == signer.PerRecipient || l.Per == signer.PerAsset:
+		return out, nil
+	case l.Window == 0:
+		out.Spent, out.Left = "0", out.Max
 		return out, nil
 	}
-	s, err := d.c.Engine.Spent(ctx, k, l.Asset.ID, l.Window)
+	s, err := d.c.Engine.Spent(ctx, k, c, l.Asset.ID, signer.Measure{Window: l.Window, Per: l.Per})
 	if err != nil {
 		return nil, err
 	}

@@ -58,6 +58,7 @@ type Limit struct {
 	Rule, Name string
 	Asset      signer.Asset // of id signer.AssetRequests for a limit by count
 	Window     time.Duration
+	Per        signer.Per
 	Max        *big.Int
 }
 
@@ -313,7 +314,7 @@ func (d *door) ListLimits(ctx context.Context, m *connect.Request[v1.ListLimitsR
 		}
 		found = true
 		for _, l := range d.c.Limits(k, whose) {
-			state, err := d.limit(ctx, k, l)
+			state, err := d.limit(ctx, c, k, l)
 			if err != nil {
 				return nil, d.fail(ctx, c, "", err)
 			}

@@ -164,14 +164,14 @@ func TestWhatIsForSealwardItself(t *testing.T) {
 	} {
 		p := act(j, "a", "hot", signer.ClassKeyAttest)
 		change(&p)
-		if rec, err := j.Record(t.Context(), p, nil, allow); signer.CodeOf(err) != signer.CodeInternal {
+		if rec, err := j.Record(t.Context(), p, over(), allow); signer.CodeOf(err) != signer.CodeInternal {
 			t.Errorf("%s: Record = %+v, %v; want it refused", name, rec, err)
 		}
 	}
 	// Acts count among themselves.
 	do(t, j, act(j, "a", "hot", signer.ClassKeyAttest))
 	rec := record(t, j, act(j, "b", "cold", signer.ClassKeyAttest), allow)
-	if s, ok := rec.Facts.Find(signer.AssetRequests, day); !ok || s.Amount.Int64() != 1 {
+	if s, ok := rec.Facts.Find(signer.AssetRequests, signer.Measure{Window: day}, ""); !ok || s.Amount.Int64() != 1 {
 		t.Errorf("the second act met %+v", rec.Facts)
 	}
 }

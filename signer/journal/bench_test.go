@@ -30,7 +30,7 @@ func BenchmarkRecordFinish(b *testing.B) {
 						p := proposal(j, fmt.Sprintf("request-%d", n), "hot", wei(1))
 						p.Request.Payload = make([]byte, 250)
 						start := time.Now()
-						rec, err := j.Record(b.Context(), p, []time.Duration{day}, limit(1, 1<<60))
+						rec, err := j.Record(b.Context(), p, over(day), limit(1, 1<<60))
 						if err != nil {
 							b.Error(err)
 							return

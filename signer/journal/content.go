@@ -117,7 +117,7 @@ func (a *audit) facts(n int64, at time.Time, ev signer.Event, reserved []reserva
 		if l.Exceeded() {
 			a.rep.problem(n, at, "limit %q of rule %q was exceeded: %v spent and %v more, of %v", l.Limit, l.Rule, l.Spent, l.Amount, l.Max)
 		}
-		if f, ok := ev.Facts.Find(l.Asset, l.Window); ok && f.Amount != nil && f.Amount.Cmp(l.Spent) != 0 {
+		if f, ok := ev.Facts.Find(l.Asset, signer.Measure{Window: l.Window, Per: l.Per}, l.Subject); ok && f.Amount != nil && f.Amount.Cmp(l.Spent) != 0 {
 			a.rep.problem(n, at, "limit %q of rule %q counted %v as spent, the facts say %v", l.Limit, l.Rule, l.Spent, f.Amount)
 		}
 		i := slices.IndexFunc(reserved, func(r reservation) bool { return r.asset == l.Asset })

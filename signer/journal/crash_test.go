@@ -76,7 +76,7 @@ func hammer(path string) error {
 		go func() {
 			for n := 0; ; n++ {
 				id := fmt.Sprintf("%d-%d-%d", run, g, n)
-				rec, err := j.Record(context.Background(), proposal(j, id, "hot", wei(1)), []time.Duration{day}, limit(1, crashLimit))
+				rec, err := j.Record(context.Background(), proposal(j, id, "hot", wei(1)), over(day), limit(1, crashLimit))
 				if err != nil {
 					failed <- err
 					return
@@ -165,11 +165,11 @@ func TestNothingAcknowledgedIsLostWhenTheDaemonIsKilled(t *testing.T) {
 	// What is left of the limit can be used to the last wei and not beyond.
 	for n := 0; record(t, j, proposal(j, fmt.Sprint("rest-", n), "hot", wei(1)), limit(1, crashLimit)).Decision.Verdict == signer.Allow; n++ {
 	}
-	f, err := j.Facts(t.Context(), proposal(j, "x", "hot", wei(1)), []time.Duration{day})
+	f, err := j.Facts(t.Context(), proposal(j, "x", "hot", wei(1)), over(day))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s, _ := f.Find(eth, day); s.Amount.Cmp(big.NewInt(crashLimit)) != 0 {
+	if s, _ := f.Find(eth, signer.Measure{Window: day}, ""); s.Amount.Cmp(big.NewInt(crashLimit)) != 0 {
 		t.Errorf("spent = %v, want %d", s.Amount, crashLimit)
 	}
 	shut(t, j)
@@ -201,7 +201,7 @@ func fill(path string) error {
 	for g := range 8 {
 		wg.Go(func() {
 			for n := 0; ; n++ {
-				rec, err := j.Record(ctx, proposal(j, fmt.Sprintf("%d-%d", g, n), "hot", wei(1)), []time.Duration{day}, allow)
+				rec, err := j.Record(ctx, proposal(j, fmt.Sprintf("%d-%d", g, n), "hot", wei(1)), over(day), allow)
 				if err != nil {
 					return
 				}
@@ -215,11 +215,11 @@ func fill(path string) error {
 		return fmt.Errorf("%d were recorded, stopped = %v", recorded.Load(), j.Stopped())
 	}
 	// More room does not bring it back; only opening it again does.
-	_, errRecord := j.Record(ctx, proposal(j, "later", "hot"), nil, allow)
+	_, errRecord := j.Record(ctx, proposal(j, "later", "hot"), over(), allow)
 	_, errFinish := j.Finish(ctx, signer.Outcome{Code: signer.CodeInternal})
 	_, errNote := j.Note(ctx, signer.Event{Type: signer.EventStopped})
 	_, _, errLookup := j.Lookup(ctx, "uid:1000", "0-0")
-	_, errFacts := j.Facts(ctx, proposal(j, "later", "hot"), nil)
+	_, errFacts := j.Facts(ctx, proposal(j, "later", "hot"), over())
 	_, errEntries := j.Entries(ctx, 0, 1)
 	_, errCheckpoint := j.Checkpoint(ctx, publicKey("journal"), signWith("journal"))
 	_, errWait := j.WaitCheckpoint(ctx, 0)
@@ -266,9 +266,9 @@ func TestACommitThatFailsFailsEveryOperationInIt(t *testing.T) {
 	j.db.conn.RegisterCommitHook(func() int { return 1 })
 	var errs [3]error
 	together(t, j,
-		func() { _, errs[0] = j.Record(t.Context(), proposal(j, "a", "hot", wei(1)), nil, allow) },
+		func() { _, errs[0] = j.Record(t.Context(), proposal(j, "a", "hot", wei(1)), over(), allow) },
 		func() { _, errs[1] = j.Finish(t.Context(), outcomeOf(before)) },
-		func() { _, errs[2] = j.Facts(t.Context(), proposal(j, "a", "hot", wei(1)), nil) },
+		func() { _, errs[2] = j.Facts(t.Context(), proposal(j, "a", "hot", wei(1)), over()) },
 	)
 	for i, err := range errs {
 		if signer.CodeOf(err) != signer.CodeUnavailable {

@@ -145,7 +145,7 @@ func deny(signer.Facts) signer.Decision { return signer.Decision{Reason: "no rul
 // limit allows while a window has room.
 func limit(amount, most int64) func(signer.Facts) signer.Decision {
 	return func(f signer.Facts) signer.Decision {
-		s, _ := f.Find(eth, day)
+		s, _ := f.Find(eth, signer.Measure{Window: day}, "")
 		use := signer.LimitUse{
 			Rule: "payouts", Limit: "a day", Asset: eth, Window: day,
 			Max: big.NewInt(most), Spent: s.Amount, Amount: big.NewInt(amount), Frees: s.Frees,
@@ -161,7 +161,7 @@ func limit(amount, most int64) func(signer.Facts) signer.Decision {
 // record is Record with a window of a day that must not fail.
 func record(t testing.TB, j *Journal, p signer.Proposal, decide func(signer.Facts) signer.Decision) signer.Recorded {
 	t.Helper()
-	rec, err := j.Record(t.Context(), p, []time.Duration{day}, decide)
+	rec, err := j.Record(t.Context(), p, over(day), decide)
 	if err != nil {
 		t.Fatalf("Record(%s) error = %v", p.Request.ID, err)
 	}
@@ -227,4 +227,12 @@ func intact(t testing.TB, r Report) {
 	for _, p := range r.Problems {
 		t.Errorf("Verify found: %s", p)
 	}
+}
+
+// over needs what was spent in windows.
+func over(windows ...time.Duration) (n signer.Needs) {
+	for _, w := range windows {
+		n.Measures = append(n.Measures, signer.Measure{Window: w})
+	}
+	return n
 }

@@ -3,6 +3,7 @@ package journal
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"math/big"
 	"slices"
@@ -17,11 +18,11 @@ type question struct {
 	fingerprint string
 	outflow     []signer.Quantity
 	assets      []string // to measure
-	windows     []time.Duration
+	measures    []signer.Measure
 	longest     time.Duration
 }
 
-func newQuestion(p signer.Proposal, windows []time.Duration) (question, error) {
+func newQuestion(p signer.Proposal, needs signer.Needs) (question, error) {
 	q := question{fingerprint: p.Key.Fingerprint}
 	if err := checkOutflow(p.Intent.Outflow); err != nil {
 		return q, err
@@ -31,15 +32,13 @@ func newQuestion(p signer.Proposal, windows []time.Duration) (question, error) {
 		q.assets = append(q.assets, o.Asset)
 	}
 	q.assets = append(q.assets, signer.AssetRequests)
-	for _, w := range windows {
-		if w <= 0 {
-			return q, internal("a window of %s cannot be measured", w)
+	for _, m := range needs.Measures {
+		if m.Window <= 0 {
+			return q, internal("a window of %s cannot be measured", m.Window)
 		}
+		q.longest = max(q.longest, m.Window)
 	}
-	q.windows = slices.Compact(slices.Sorted(slices.Values(windows)))
-	if n := len(q.windows); n > 0 {
-		q.longest = q.windows[n-1]
-	}
+	q.measures = needs.Measures
 	return q, nil
 }
 
@@ -82,11 +81,11 @@ func internal(format string, args ...any) error {
 // Record implements [signer.Journal]. A decide that panics is recorded as a
 // refusal; the panic is in the record's detail, for the operator. It is called in
 // the writer's turn, so it must not call the journal.
-func (j *Journal) Record(_ context.Context, p signer.Proposal, windows []time.Duration, decide func(signer.Facts) signer.Decision) (signer.Recorded, error) {
+func (j *Journal) Record(_ context.Context, p signer.Proposal, needs signer.Needs, decide func(signer.Facts) signer.Decision) (signer.Recorded, error) {
 	if err := j.check(p); err != nil {
 		return signer.Recorded{}, err
 	}
-	q, err := newQuestion(p, windows)
+	q, err := newQuestion(p, needs)
 	if err != nil {
 		return signer.Recorded{}, err
 	}
@@ -121,10 +120,10 @@ func (t *turn) record(q question, rec *signer.Recorded, decide func(signer.Facts
 	switch rec.Decision.Verdict {
 	case signer.Allow:
 		event.Type = signer.EventAuthorized
-	case signer.Ask:
-		return &signer.Error{Code: signer.CodeUnavailable, Detail: "policy asks for approvals, and approvals are not available"}
 	default:
-		rec.Decision.Verdict = signer.Deny
+		if rec.Decision.Verdict != signer.Ask {
+			rec.Decision.Verdict = signer.Deny
+		}
 		if rec.Decision.Unrecorded {
 			return nil
 		}
@@ -204,8 +203,8 @@ func (t *turn) facts(q question) (signer.Facts, error) {
 		return f, err
 	}
 	for _, asset := range q.assets {
-		for _, w := range q.windows {
-			f.Spent = append(f.Spent, t.j.spent.measure(q.fingerprint, asset, t.now, w))
+		for _, m := range q.measures {
+			f.Spent = append(f.Spent, t.j.spent.measure(q.fingerprint, asset, t.now, m.Window))
 		}
 	}
 	return f, nil
@@ -213,8 +212,8 @@ func (t *turn) facts(q question) (signer.Facts, error) {
 
 // Facts implements [signer.Journal]. Of the proposal it looks at the fingerprint of
 // the key and the outflow alone.
-func (j *Journal) Facts(_ context.Context, p signer.Proposal, windows []time.Duration) (signer.Facts, error) {
-	q, err := newQuestion(p, windows)
+func (j *Journal) Facts(_ context.Context, p signer.Proposal, needs signer.Needs) (signer.Facts, error) {
+	q, err := newQuestion(p, needs)
 	if err != nil {
 		return signer.Facts{}, err
 	}
@@ -306,6 +305,12 @@ func (j *Journal) Note(_ context.Context, e signer.Event) (uint64, error) {
 		return err
 	})
 	return leaf, err
+}
+
+// Adopt implements [signer.Journal].
+func (j *Journal) Adopt(ctx context.Context, e signer.Event, bundle []byte) (uint64, error) {
+	e.Bundle = sha256.Sum256(bundle)
+	return j.Note(ctx, e)
 }
 
 // Lookup implements [signer.Journal].

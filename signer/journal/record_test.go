@@ -84,8 +84,8 @@ func TestWhatADecisionLeavesBehind(t *testing.T) {
 			func(signer.Facts) signer.Decision { return signer.Decision{Verdict: signer.Allow, Unrecorded: true} },
 			"", []signer.EventType{signer.EventAuthorized}, 7,
 		},
-		"one that needs approvals is not available": {
-			func(signer.Facts) signer.Decision { return signer.Decision{Verdict: signer.Ask} }, signer.CodeUnavailable, nil, 0,
+		"one that needs approvals is recorded as refused and not counted": {
+			func(signer.Facts) signer.Decision { return signer.Decision{Verdict: signer.Ask} }, "", []signer.EventType{signer.EventDenied}, 0,
 		},
 		"a policy that panics refuses": {
 			func(signer.Facts) signer.Decision { panic("nil map") }, "", []signer.EventType{signer.EventDenied}, 0,
@@ -93,18 +93,18 @@ func TestWhatADecisionLeavesBehind(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			j := open(t, newHost().config(privateFile(t)))
-			rec, err := j.Record(t.Context(), proposal(j, "a", "hot", wei(7)), []time.Duration{day}, tc.decide)
+			rec, err := j.Record(t.Context(), proposal(j, "a", "hot", wei(7)), over(day), tc.decide)
 			if (err == nil) != (tc.code == "") || (err != nil && signer.CodeOf(err) != tc.code) {
 				t.Fatalf("Record error = %v, want code %q", err, tc.code)
 			}
 			if got := types(t, j); !slices.Equal(got, tc.types) {
 				t.Errorf("leaves = %v, want %v", got, tc.types)
 			}
-			f, err := j.Facts(t.Context(), proposal(j, "b", "hot", wei(1)), []time.Duration{day})
+			f, err := j.Facts(t.Context(), proposal(j, "b", "hot", wei(1)), over(day))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if s, ok := f.Find(eth, day); !ok || s.Amount.Cmp(big.NewInt(tc.spent)) != 0 {
+			if s, ok := f.Find(eth, signer.Measure{Window: day}, ""); !ok || s.Amount.Cmp(big.NewInt(tc.spent)) != 0 {
 				t.Errorf("spent = %v, want %d", s.Amount, tc.spent)
 			}
 			if tc.types == nil && err == nil && rec.Leaf != 0 {
@@ -146,12 +146,12 @@ func TestAProposalThatCannotBeCountedIsRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := proposal(j, "a", "hot", wei(1))
 			change(&p)
-			if _, err := j.Record(t.Context(), p, nil, allow); signer.CodeOf(err) != signer.CodeInternal {
+			if _, err := j.Record(t.Context(), p, over(), allow); signer.CodeOf(err) != signer.CodeInternal {
 				t.Errorf("Record error = %v, want code %q", err, signer.CodeInternal)
 			}
 		})
 	}
-	if _, err := j.Record(t.Context(), proposal(j, "a", "hot"), []time.Duration{0}, allow); signer.CodeOf(err) != signer.CodeInternal {
+	if _, err := j.Record(t.Context(), proposal(j, "a", "hot"), over(0), allow); signer.CodeOf(err) != signer.CodeInternal {
 		t.Errorf("Record with a window of nothing: error = %v", err)
 	}
 	if got := types(t, j); got != nil {
@@ -222,11 +222,11 @@ func TestAnOperationThatFailsDoesNotFailItsNeighbours(t *testing.T) {
 	j := quiet(t)
 	var errs [3]error
 	together(t, j,
-		func() { _, errs[0] = j.Record(t.Context(), proposal(j, "a", "hot", wei(1)), nil, allow) },
+		func() { _, errs[0] = j.Record(t.Context(), proposal(j, "a", "hot", wei(1)), over(), allow) },
 		func() {
 			_, errs[1] = j.Finish(t.Context(), signer.Outcome{Authorization: 99, Code: signer.CodeInternal})
 		},
-		func() { _, errs[2] = j.Record(t.Context(), proposal(j, "b", "hot", wei(1)), nil, allow) },
+		func() { _, errs[2] = j.Record(t.Context(), proposal(j, "b", "hot", wei(1)), over(), allow) },
 	)
 	if errs[0] != nil || errs[2] != nil || signer.CodeOf(errs[1]) != signer.CodeInternal {
 		t.Errorf("errors = %v, want one in the middle", errs)
@@ -242,7 +242,7 @@ func TestAWriterThatDiesLeavesNobodyWaiting(t *testing.T) {
 	together(t, j,
 		func() {
 			// decide ends its goroutine, as t.FailNow would.
-			_, _ = j.Record(t.Context(), proposal(j, "a", "hot", wei(1)), nil, func(signer.Facts) signer.Decision { runtime.Goexit(); return signer.Decision{} })
+			_, _ = j.Record(t.Context(), proposal(j, "a", "hot", wei(1)), over(), func(signer.Facts) signer.Decision { runtime.Goexit(); return signer.Decision{} })
 		},
 		func() { _, err = j.Note(t.Context(), signer.Event{Type: signer.EventStarted}) },
 	)
@@ -362,7 +362,7 @@ func TestALimitThatAdmitsTenAdmitsTenOfSixtyFourAtOnce(t *testing.T) {
 	allowed := 0
 	for i := range 64 {
 		wg.Go(func() {
-			rec, err := j.Record(t.Context(), proposal(j, fmt.Sprintf("r%d", i), "hot", wei(5)), []time.Duration{day}, limit(5, 50))
+			rec, err := j.Record(t.Context(), proposal(j, fmt.Sprintf("r%d", i), "hot", wei(5)), over(day), limit(5, 50))
 			if err != nil {
 				t.Error(err)
 				return
@@ -393,7 +393,7 @@ func TestAClosedJournalRefuses(t *testing.T) {
 	j := open(t, newHost().config(privateFile(t)))
 	p := proposal(j, "a", "hot", wei(1))
 	shut(t, j)
-	_, err := j.Record(t.Context(), p, nil, allow)
+	_, err := j.Record(t.Context(), p, over(), allow)
 	if signer.CodeOf(err) != signer.CodeUnavailable || j.Stopped() != nil {
 		t.Errorf("Record error = %v, stopped = %v", err, j.Stopped())
 	}

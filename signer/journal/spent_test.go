@@ -39,7 +39,7 @@ func TestSpentIsExact(t *testing.T) {
 		amount := int64(rnd.IntN(3) * rnd.IntN(1000))
 		// A longer window comes in only later, as with a change of policy.
 		ws := windows[:1+min(2, i/100)]
-		rec, err := j.Record(t.Context(), proposal(j, fmt.Sprint(i), key, wei(amount)), ws, allow)
+		rec, err := j.Record(t.Context(), proposal(j, fmt.Sprint(i), key, wei(amount)), over(ws...), allow)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -54,11 +54,11 @@ func TestSpentIsExact(t *testing.T) {
 					frees = e.at.Add(w)
 				}
 			}
-			got, _ := rec.Facts.Find(eth, w)
+			got, _ := rec.Facts.Find(eth, signer.Measure{Window: w}, "")
 			if got.Amount.Cmp(big.NewInt(want)) != 0 || !got.Frees.Equal(frees) {
 				t.Fatalf("seed %d, record %d, window %s: %v, frees %s; want %d, %s", seed, i, w, got.Amount, got.Frees, want, frees)
 			}
-			if n, _ := rec.Facts.Find(signer.AssetRequests, w); n.Amount.Cmp(big.NewInt(requests)) != 0 {
+			if n, _ := rec.Facts.Find(signer.AssetRequests, signer.Measure{Window: w}, ""); n.Amount.Cmp(big.NewInt(requests)) != 0 {
 				t.Fatalf("seed %d, record %d, window %s: %v requests, want %d", seed, i, w, n.Amount, requests)
 			}
 		}
@@ -87,11 +87,11 @@ func TestAWindowFreesAtTheMomentItSays(t *testing.T) {
 	j := open(t, h.config(privateFile(t)))
 	rec := record(t, j, proposal(j, "a", "hot", wei(5)), limit(5, 5))
 	spent := func() signer.Spent {
-		f, err := j.Facts(t.Context(), proposal(j, "b", "hot", wei(1)), []time.Duration{day})
+		f, err := j.Facts(t.Context(), proposal(j, "b", "hot", wei(1)), over(day))
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, _ := f.Find(eth, day)
+		s, _ := f.Find(eth, signer.Measure{Window: day}, "")
 		return s
 	}
 	s := spent()
@@ -129,11 +129,11 @@ func TestAnOutflowWithoutBoundMakesEveryLimitFail(t *testing.T) {
 			rec := record(t, j, proposal(j, "a", "hot", tc.outflow), allow)
 			check := func(when string, fails bool) {
 				t.Helper()
-				f, err := j.Facts(t.Context(), proposal(j, "b", tc.key, wei(1), signer.Exact(usdc, big.NewInt(1))), []time.Duration{day})
+				f, err := j.Facts(t.Context(), proposal(j, "b", tc.key, wei(1), signer.Exact(usdc, big.NewInt(1))), over(day))
 				if err != nil {
 					t.Fatal(err)
 				}
-				s, _ := f.Find(tc.asset, day)
+				s, _ := f.Find(tc.asset, signer.Measure{Window: day}, "")
 				use := signer.LimitUse{Max: new(big.Int).Sub(unbounded, big.NewInt(1)), Spent: s.Amount, Amount: new(big.Int)}
 				if use.Exceeded() != fails || (fails && !s.Frees.Equal(rec.Time.Add(day))) {
 					t.Errorf("%s: spent = %v, frees %s; want it to fail: %v", when, s.Amount, s.Frees, fails)
@@ -172,7 +172,7 @@ func TestAReservationOfNothingFreesNothing(t *testing.T) {
 	j := open(t, newHost().config(privateFile(t)))
 	record(t, j, proposal(j, "a", "hot", wei(0)), allow)
 	rec := record(t, j, proposal(j, "b", "hot", wei(1)), allow)
-	if s, ok := rec.Facts.Find(eth, day); !ok || s.Amount.Sign() != 0 || !s.Frees.IsZero() {
+	if s, ok := rec.Facts.Find(eth, signer.Measure{Window: day}, ""); !ok || s.Amount.Sign() != 0 || !s.Frees.IsZero() {
 		t.Errorf("spent = %v, frees %s; want nothing", s.Amount, s.Frees)
 	}
 }

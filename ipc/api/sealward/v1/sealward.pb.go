@@ -2082,10 +2082,13 @@ type LimitState struct {
 	// Absent for a limit per request.
 	Window *durationpb.Duration `protobuf:"bytes,7,opt,name=window,proto3" json:"window,omitempty"`
 	// Integers in base units, as decimal text.
-	Max           string                 `protobuf:"bytes,8,opt,name=max,proto3" json:"max,omitempty"`
-	Spent         string                 `protobuf:"bytes,9,opt,name=spent,proto3" json:"spent,omitempty"`
-	Left          string                 `protobuf:"bytes,10,opt,name=left,proto3" json:"left,omitempty"`
-	Frees         *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=frees,proto3" json:"frees,omitempty"`
+	Max   string                 `protobuf:"bytes,8,opt,name=max,proto3" json:"max,omitempty"`
+	Spent string                 `protobuf:"bytes,9,opt,name=spent,proto3" json:"spent,omitempty"`
+	Left  string                 `protobuf:"bytes,10,opt,name=left,proto3" json:"left,omitempty"`
+	Frees *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=frees,proto3" json:"frees,omitempty"`
+	// What it counts by: empty for the key, or "caller", "recipient", "asset". By
+	// recipient and asset there is no one sum, and spent, left and frees are absent.
+	Per           string `protobuf:"bytes,12,opt,name=per,proto3" json:"per,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2195,6 +2198,13 @@ func (x *LimitState) GetFrees() *timestamppb.Timestamp {
 		return x.Frees
 	}
 	return nil
+}
+
+func (x *LimitState) GetPer() string {
+	if x != nil {
+		return x.Per
+	}
+	return ""
 }
 
 type GetStatusRequest struct {
@@ -3065,10 +3075,14 @@ func (x *Message) GetBytes() []byte {
 type Decision struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// "deny", "ask" or "allow".
-	Verdict       string      `protobuf:"bytes,1,opt,name=verdict,proto3" json:"verdict,omitempty"`
-	Rules         []string    `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
-	Reason        string      `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
-	Limits        []*LimitUse `protobuf:"bytes,4,rep,name=limits,proto3" json:"limits,omitempty"`
+	Verdict string      `protobuf:"bytes,1,opt,name=verdict,proto3" json:"verdict,omitempty"`
+	Rules   []string    `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
+	Reason  string      `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	Limits  []*LimitUse `protobuf:"bytes,4,rep,name=limits,proto3" json:"limits,omitempty"`
+	// Who must approve, every one of them, when the verdict is "ask".
+	Quorums       []*Quorum            `protobuf:"bytes,5,rep,name=quorums,proto3" json:"quorums,omitempty"`
+	Delay         *durationpb.Duration `protobuf:"bytes,6,opt,name=delay,proto3" json:"delay,omitempty"`
+	Expires       *durationpb.Duration `protobuf:"bytes,7,opt,name=expires,proto3" json:"expires,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3131,23 +3145,126 @@ func (x *Decision) GetLimits() []*LimitUse {
 	return nil
 }
 
+func (x *Decision) GetQuorums() []*Quorum {
+	if x != nil {
+		return x.Quorums
+	}
+	return nil
+}
+
+func (x *Decision) GetDelay() *durationpb.Duration {
+	if x != nil {
+		return x.Delay
+	}
+	return nil
+}
+
+func (x *Decision) GetExpires() *durationpb.Duration {
+	if x != nil {
+		return x.Expires
+	}
+	return nil
+}
+
+type Quorum struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Rule  string                 `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
+	// The limit that is exhausted; empty where the rule itself asks.
+	Limit         string `protobuf:"bytes,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	Group         string `protobuf:"bytes,3,opt,name=group,proto3" json:"group,omitempty"`
+	Approvals     uint32 `protobuf:"varint,4,opt,name=approvals,proto3" json:"approvals,omitempty"`
+	ExcludeCaller bool   `protobuf:"varint,5,opt,name=exclude_caller,json=excludeCaller,proto3" json:"exclude_caller,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Quorum) Reset() {
+	*x = Quorum{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Quorum) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Quorum) ProtoMessage() {}
+
+func (x *Quorum) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Quorum.ProtoReflect.Descriptor instead.
+func (*Quorum) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *Quorum) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *Quorum) GetLimit() string {
+	if x != nil {
+		return x.Limit
+	}
+	return ""
+}
+
+func (x *Quorum) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *Quorum) GetApprovals() uint32 {
+	if x != nil {
+		return x.Approvals
+	}
+	return 0
+}
+
+func (x *Quorum) GetExcludeCaller() bool {
+	if x != nil {
+		return x.ExcludeCaller
+	}
+	return false
+}
+
 type LimitUse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Rule          string                 `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
-	Limit         string                 `protobuf:"bytes,2,opt,name=limit,proto3" json:"limit,omitempty"`
-	Asset         string                 `protobuf:"bytes,3,opt,name=asset,proto3" json:"asset,omitempty"`
-	Window        *durationpb.Duration   `protobuf:"bytes,4,opt,name=window,proto3" json:"window,omitempty"`
-	Max           string                 `protobuf:"bytes,5,opt,name=max,proto3" json:"max,omitempty"`
-	Spent         string                 `protobuf:"bytes,6,opt,name=spent,proto3" json:"spent,omitempty"`
-	Amount        string                 `protobuf:"bytes,7,opt,name=amount,proto3" json:"amount,omitempty"`
-	Frees         *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=frees,proto3" json:"frees,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Rule   string                 `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
+	Limit  string                 `protobuf:"bytes,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	Asset  string                 `protobuf:"bytes,3,opt,name=asset,proto3" json:"asset,omitempty"`
+	Window *durationpb.Duration   `protobuf:"bytes,4,opt,name=window,proto3" json:"window,omitempty"`
+	Max    string                 `protobuf:"bytes,5,opt,name=max,proto3" json:"max,omitempty"`
+	Spent  string                 `protobuf:"bytes,6,opt,name=spent,proto3" json:"spent,omitempty"`
+	Amount string                 `protobuf:"bytes,7,opt,name=amount,proto3" json:"amount,omitempty"`
+	Frees  *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=frees,proto3" json:"frees,omitempty"`
+	// What it counts by: empty for the key, "caller", "recipient", "asset", or "fee" for
+	// the fee of the request itself.
+	Per string `protobuf:"bytes,9,opt,name=per,proto3" json:"per,omitempty"`
+	// Whose spending it is; empty for the key's.
+	Subject       string `protobuf:"bytes,10,opt,name=subject,proto3" json:"subject,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LimitUse) Reset() {
 	*x = LimitUse{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[45]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3159,7 +3276,7 @@ func (x *LimitUse) String() string {
 func (*LimitUse) ProtoMessage() {}
 
 func (x *LimitUse) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[45]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3172,7 +3289,7 @@ func (x *LimitUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LimitUse.ProtoReflect.Descriptor instead.
 func (*LimitUse) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{45}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *LimitUse) GetRule() string {
@@ -3231,6 +3348,305 @@ func (x *LimitUse) GetFrees() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *LimitUse) GetPer() string {
+	if x != nil {
+		return x.Per
+	}
+	return ""
+}
+
+func (x *LimitUse) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+type ListPoliciesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Those before this leaf; the latest ones when it is 0.
+	Before uint64 `protobuf:"varint,1,opt,name=before,proto3" json:"before,omitempty"`
+	// 100 by default, 1000 at most.
+	Limit         uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPoliciesRequest) Reset() {
+	*x = ListPoliciesRequest{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPoliciesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPoliciesRequest) ProtoMessage() {}
+
+func (x *ListPoliciesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPoliciesRequest.ProtoReflect.Descriptor instead.
+func (*ListPoliciesRequest) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *ListPoliciesRequest) GetBefore() uint64 {
+	if x != nil {
+		return x.Before
+	}
+	return 0
+}
+
+func (x *ListPoliciesRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type ListPoliciesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Policies      []*PolicyRecord        `protobuf:"bytes,1,rep,name=policies,proto3" json:"policies,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPoliciesResponse) Reset() {
+	*x = ListPoliciesResponse{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPoliciesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPoliciesResponse) ProtoMessage() {}
+
+func (x *ListPoliciesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPoliciesResponse.ProtoReflect.Descriptor instead.
+func (*ListPoliciesResponse) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *ListPoliciesResponse) GetPolicies() []*PolicyRecord {
+	if x != nil {
+		return x.Policies
+	}
+	return nil
+}
+
+// PolicyRecord is one time that a policy came into force.
+type PolicyRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In hexadecimal, as in every proposal.
+	Version string                 `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	Leaf    uint64                 `protobuf:"varint,2,opt,name=leaf,proto3" json:"leaf,omitempty"`
+	Time    *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=time,proto3" json:"time,omitempty"`
+	// "started" or "policy".
+	Event string `protobuf:"bytes,4,opt,name=event,proto3" json:"event,omitempty"`
+	// Whether it is the one in force.
+	InForce bool `protobuf:"varint,5,opt,name=in_force,json=inForce,proto3" json:"in_force,omitempty"`
+	// Whether the journal keeps its bundle; records of older versions of Sealward do not.
+	Kept          bool `protobuf:"varint,6,opt,name=kept,proto3" json:"kept,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PolicyRecord) Reset() {
+	*x = PolicyRecord{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PolicyRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PolicyRecord) ProtoMessage() {}
+
+func (x *PolicyRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PolicyRecord.ProtoReflect.Descriptor instead.
+func (*PolicyRecord) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *PolicyRecord) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *PolicyRecord) GetLeaf() uint64 {
+	if x != nil {
+		return x.Leaf
+	}
+	return 0
+}
+
+func (x *PolicyRecord) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *PolicyRecord) GetEvent() string {
+	if x != nil {
+		return x.Event
+	}
+	return ""
+}
+
+func (x *PolicyRecord) GetInForce() bool {
+	if x != nil {
+		return x.InForce
+	}
+	return false
+}
+
+func (x *PolicyRecord) GetKept() bool {
+	if x != nil {
+		return x.Kept
+	}
+	return false
+}
+
+type GetPolicyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In hexadecimal; the one in force when empty.
+	Version       string `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetPolicyRequest) Reset() {
+	*x = GetPolicyRequest{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetPolicyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetPolicyRequest) ProtoMessage() {}
+
+func (x *GetPolicyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetPolicyRequest.ProtoReflect.Descriptor instead.
+func (*GetPolicyRequest) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *GetPolicyRequest) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+type GetPolicyResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Version string                 `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	// The bundle as the journal keeps it; docs/formats.md has the format.
+	Bundle        []byte `protobuf:"bytes,2,opt,name=bundle,proto3" json:"bundle,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetPolicyResponse) Reset() {
+	*x = GetPolicyResponse{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetPolicyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetPolicyResponse) ProtoMessage() {}
+
+func (x *GetPolicyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetPolicyResponse.ProtoReflect.Descriptor instead.
+func (*GetPolicyResponse) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *GetPolicyResponse) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *GetPolicyResponse) GetBundle() []byte {
+	if x != nil {
+		return x.Bundle
+	}
+	return nil
+}
+
 type ListEntriesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	From  uint64                 `protobuf:"varint,1,opt,name=from,proto3" json:"from,omitempty"`
@@ -3242,7 +3658,7 @@ type ListEntriesRequest struct {
 
 func (x *ListEntriesRequest) Reset() {
 	*x = ListEntriesRequest{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[46]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3254,7 +3670,7 @@ func (x *ListEntriesRequest) String() string {
 func (*ListEntriesRequest) ProtoMessage() {}
 
 func (x *ListEntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[46]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3267,7 +3683,7 @@ func (x *ListEntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntriesRequest.ProtoReflect.Descriptor instead.
 func (*ListEntriesRequest) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{46}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListEntriesRequest) GetFrom() uint64 {
@@ -3294,7 +3710,7 @@ type ListEntriesResponse struct {
 
 func (x *ListEntriesResponse) Reset() {
 	*x = ListEntriesResponse{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[47]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3306,7 +3722,7 @@ func (x *ListEntriesResponse) String() string {
 func (*ListEntriesResponse) ProtoMessage() {}
 
 func (x *ListEntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[47]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3319,7 +3735,7 @@ func (x *ListEntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntriesResponse.ProtoReflect.Descriptor instead.
 func (*ListEntriesResponse) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{47}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ListEntriesResponse) GetEntries() []*Entry {
@@ -3351,7 +3767,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[48]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3363,7 +3779,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[48]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3376,7 +3792,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{48}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Entry) GetIndex() uint64 {
@@ -3431,7 +3847,7 @@ type GetCheckpointRequest struct {
 
 func (x *GetCheckpointRequest) Reset() {
 	*x = GetCheckpointRequest{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[49]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3443,7 +3859,7 @@ func (x *GetCheckpointRequest) String() string {
 func (*GetCheckpointRequest) ProtoMessage() {}
 
 func (x *GetCheckpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[49]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3456,7 +3872,7 @@ func (x *GetCheckpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckpointRequest.ProtoReflect.Descriptor instead.
 func (*GetCheckpointRequest) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{49}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *GetCheckpointRequest) GetNow() bool {
@@ -3479,7 +3895,7 @@ type GetCheckpointResponse struct {
 
 func (x *GetCheckpointResponse) Reset() {
 	*x = GetCheckpointResponse{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[50]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3491,7 +3907,7 @@ func (x *GetCheckpointResponse) String() string {
 func (*GetCheckpointResponse) ProtoMessage() {}
 
 func (x *GetCheckpointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[50]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3504,7 +3920,7 @@ func (x *GetCheckpointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckpointResponse.ProtoReflect.Descriptor instead.
 func (*GetCheckpointResponse) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{50}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *GetCheckpointResponse) GetCheckpoint() string {
@@ -3532,7 +3948,7 @@ type GetProofRequest struct {
 
 func (x *GetProofRequest) Reset() {
 	*x = GetProofRequest{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[51]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3544,7 +3960,7 @@ func (x *GetProofRequest) String() string {
 func (*GetProofRequest) ProtoMessage() {}
 
 func (x *GetProofRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[51]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3557,7 +3973,7 @@ func (x *GetProofRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProofRequest.ProtoReflect.Descriptor instead.
 func (*GetProofRequest) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{51}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *GetProofRequest) GetLeaf() uint64 {
@@ -3583,7 +3999,7 @@ type GetProofResponse struct {
 
 func (x *GetProofResponse) Reset() {
 	*x = GetProofResponse{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[52]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3595,7 +4011,7 @@ func (x *GetProofResponse) String() string {
 func (*GetProofResponse) ProtoMessage() {}
 
 func (x *GetProofResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[52]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3608,7 +4024,7 @@ func (x *GetProofResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProofResponse.ProtoReflect.Descriptor instead.
 func (*GetProofResponse) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{52}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *GetProofResponse) GetProof() string {
@@ -3626,7 +4042,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[53]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3638,7 +4054,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[53]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3651,7 +4067,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{53}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{59}
 }
 
 type VerifyResponse struct {
@@ -3674,7 +4090,7 @@ type VerifyResponse struct {
 
 func (x *VerifyResponse) Reset() {
 	*x = VerifyResponse{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[54]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3686,7 +4102,7 @@ func (x *VerifyResponse) String() string {
 func (*VerifyResponse) ProtoMessage() {}
 
 func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[54]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3699,7 +4115,7 @@ func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyResponse.ProtoReflect.Descriptor instead.
 func (*VerifyResponse) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{54}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *VerifyResponse) GetRecords() uint64 {
@@ -3785,7 +4201,7 @@ type ErrorDetail struct {
 
 func (x *ErrorDetail) Reset() {
 	*x = ErrorDetail{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[55]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3797,7 +4213,7 @@ func (x *ErrorDetail) String() string {
 func (*ErrorDetail) ProtoMessage() {}
 
 func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[55]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3810,7 +4226,7 @@ func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorDetail.ProtoReflect.Descriptor instead.
 func (*ErrorDetail) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{55}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ErrorDetail) GetCode() string {
@@ -3998,7 +4414,7 @@ const file_sealward_v1_sealward_proto_rawDesc = "" +
 	"\x11ListLimitsRequest\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\"E\n" +
 	"\x12ListLimitsResponse\x12/\n" +
-	"\x06limits\x18\x01 \x03(\v2\x17.sealward.v1.LimitStateR\x06limits\"\xba\x02\n" +
+	"\x06limits\x18\x01 \x03(\v2\x17.sealward.v1.LimitStateR\x06limits\"\xcc\x02\n" +
 	"\n" +
 	"LimitState\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x12\n" +
@@ -4013,7 +4429,8 @@ const file_sealward_v1_sealward_proto_rawDesc = "" +
 	"\x05spent\x18\t \x01(\tR\x05spent\x12\x12\n" +
 	"\x04left\x18\n" +
 	" \x01(\tR\x04left\x120\n" +
-	"\x05frees\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x05frees\"\x12\n" +
+	"\x05frees\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x05frees\x12\x10\n" +
+	"\x03per\x18\f \x01(\tR\x03per\"\x12\n" +
 	"\x10GetStatusRequest\"\xaf\x05\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1a\n" +
@@ -4089,12 +4506,21 @@ const file_sealward_v1_sealward_proto_rawDesc = "" +
 	"\x04text\x18\x03 \x01(\tR\x04text\"7\n" +
 	"\aMessage\x12\x16\n" +
 	"\x06scheme\x18\x01 \x01(\tR\x06scheme\x12\x14\n" +
-	"\x05bytes\x18\x02 \x01(\fR\x05bytes\"\x81\x01\n" +
+	"\x05bytes\x18\x02 \x01(\fR\x05bytes\"\x96\x02\n" +
 	"\bDecision\x12\x18\n" +
 	"\averdict\x18\x01 \x01(\tR\averdict\x12\x14\n" +
 	"\x05rules\x18\x02 \x03(\tR\x05rules\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12-\n" +
-	"\x06limits\x18\x04 \x03(\v2\x15.sealward.v1.LimitUseR\x06limits\"\xef\x01\n" +
+	"\x06limits\x18\x04 \x03(\v2\x15.sealward.v1.LimitUseR\x06limits\x12-\n" +
+	"\aquorums\x18\x05 \x03(\v2\x13.sealward.v1.QuorumR\aquorums\x12/\n" +
+	"\x05delay\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x05delay\x123\n" +
+	"\aexpires\x18\a \x01(\v2\x19.google.protobuf.DurationR\aexpires\"\x8d\x01\n" +
+	"\x06Quorum\x12\x12\n" +
+	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\tR\x05limit\x12\x14\n" +
+	"\x05group\x18\x03 \x01(\tR\x05group\x12\x1c\n" +
+	"\tapprovals\x18\x04 \x01(\rR\tapprovals\x12%\n" +
+	"\x0eexclude_caller\x18\x05 \x01(\bR\rexcludeCaller\"\x9b\x02\n" +
 	"\bLimitUse\x12\x12\n" +
 	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\tR\x05limit\x12\x14\n" +
@@ -4103,7 +4529,27 @@ const file_sealward_v1_sealward_proto_rawDesc = "" +
 	"\x03max\x18\x05 \x01(\tR\x03max\x12\x14\n" +
 	"\x05spent\x18\x06 \x01(\tR\x05spent\x12\x16\n" +
 	"\x06amount\x18\a \x01(\tR\x06amount\x120\n" +
-	"\x05frees\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x05frees\">\n" +
+	"\x05frees\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x05frees\x12\x10\n" +
+	"\x03per\x18\t \x01(\tR\x03per\x12\x18\n" +
+	"\asubject\x18\n" +
+	" \x01(\tR\asubject\"C\n" +
+	"\x13ListPoliciesRequest\x12\x16\n" +
+	"\x06before\x18\x01 \x01(\x04R\x06before\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\rR\x05limit\"M\n" +
+	"\x14ListPoliciesResponse\x125\n" +
+	"\bpolicies\x18\x01 \x03(\v2\x19.sealward.v1.PolicyRecordR\bpolicies\"\xb1\x01\n" +
+	"\fPolicyRecord\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\tR\aversion\x12\x12\n" +
+	"\x04leaf\x18\x02 \x01(\x04R\x04leaf\x12.\n" +
+	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x14\n" +
+	"\x05event\x18\x04 \x01(\tR\x05event\x12\x19\n" +
+	"\bin_force\x18\x05 \x01(\bR\ainForce\x12\x12\n" +
+	"\x04kept\x18\x06 \x01(\bR\x04kept\",\n" +
+	"\x10GetPolicyRequest\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\tR\aversion\"E\n" +
+	"\x11GetPolicyResponse\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\tR\aversion\x12\x16\n" +
+	"\x06bundle\x18\x02 \x01(\fR\x06bundle\">\n" +
 	"\x12ListEntriesRequest\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\x04R\x04from\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\rR\x05limit\"W\n" +
@@ -4172,7 +4618,10 @@ const file_sealward_v1_sealward_proto_rawDesc = "" +
 	"\vListEntries\x12\x1f.sealward.v1.ListEntriesRequest\x1a .sealward.v1.ListEntriesResponse\x12V\n" +
 	"\rGetCheckpoint\x12!.sealward.v1.GetCheckpointRequest\x1a\".sealward.v1.GetCheckpointResponse\x12G\n" +
 	"\bGetProof\x12\x1c.sealward.v1.GetProofRequest\x1a\x1d.sealward.v1.GetProofResponse\x12A\n" +
-	"\x06Verify\x12\x1a.sealward.v1.VerifyRequest\x1a\x1b.sealward.v1.VerifyResponseB=Z;github.com/sealward/sealward/ipc/api/sealward/v1;sealwardv1b\x06proto3"
+	"\x06Verify\x12\x1a.sealward.v1.VerifyRequest\x1a\x1b.sealward.v1.VerifyResponse2\xb0\x01\n" +
+	"\rPolicyService\x12S\n" +
+	"\fListPolicies\x12 .sealward.v1.ListPoliciesRequest\x1a!.sealward.v1.ListPoliciesResponse\x12J\n" +
+	"\tGetPolicy\x12\x1d.sealward.v1.GetPolicyRequest\x1a\x1e.sealward.v1.GetPolicyResponseB=Z;github.com/sealward/sealward/ipc/api/sealward/v1;sealwardv1b\x06proto3"
 
 var (
 	file_sealward_v1_sealward_proto_rawDescOnce sync.Once
@@ -4186,7 +4635,7 @@ func file_sealward_v1_sealward_proto_rawDescGZIP() []byte {
 	return file_sealward_v1_sealward_proto_rawDescData
 }
 
-var file_sealward_v1_sealward_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
+var file_sealward_v1_sealward_proto_msgTypes = make([]protoimpl.MessageInfo, 67)
 var file_sealward_v1_sealward_proto_goTypes = []any{
 	(*Request)(nil),               // 0: sealward.v1.Request
 	(*SignRequest)(nil),           // 1: sealward.v1.SignRequest
@@ -4233,50 +4682,56 @@ var file_sealward_v1_sealward_proto_goTypes = []any{
 	(*Warning)(nil),               // 42: sealward.v1.Warning
 	(*Message)(nil),               // 43: sealward.v1.Message
 	(*Decision)(nil),              // 44: sealward.v1.Decision
-	(*LimitUse)(nil),              // 45: sealward.v1.LimitUse
-	(*ListEntriesRequest)(nil),    // 46: sealward.v1.ListEntriesRequest
-	(*ListEntriesResponse)(nil),   // 47: sealward.v1.ListEntriesResponse
-	(*Entry)(nil),                 // 48: sealward.v1.Entry
-	(*GetCheckpointRequest)(nil),  // 49: sealward.v1.GetCheckpointRequest
-	(*GetCheckpointResponse)(nil), // 50: sealward.v1.GetCheckpointResponse
-	(*GetProofRequest)(nil),       // 51: sealward.v1.GetProofRequest
-	(*GetProofResponse)(nil),      // 52: sealward.v1.GetProofResponse
-	(*VerifyRequest)(nil),         // 53: sealward.v1.VerifyRequest
-	(*VerifyResponse)(nil),        // 54: sealward.v1.VerifyResponse
-	(*ErrorDetail)(nil),           // 55: sealward.v1.ErrorDetail
-	nil,                           // 56: sealward.v1.PlanResealRequest.PcrsEntry
-	nil,                           // 57: sealward.v1.PlanResealResponse.PcrsEntry
-	nil,                           // 58: sealward.v1.ResealRequest.PcrsEntry
-	nil,                           // 59: sealward.v1.Evidence.PartsEntry
-	nil,                           // 60: sealward.v1.Effect.AttributesEntry
-	(*timestamppb.Timestamp)(nil), // 61: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 62: google.protobuf.Duration
+	(*Quorum)(nil),                // 45: sealward.v1.Quorum
+	(*LimitUse)(nil),              // 46: sealward.v1.LimitUse
+	(*ListPoliciesRequest)(nil),   // 47: sealward.v1.ListPoliciesRequest
+	(*ListPoliciesResponse)(nil),  // 48: sealward.v1.ListPoliciesResponse
+	(*PolicyRecord)(nil),          // 49: sealward.v1.PolicyRecord
+	(*GetPolicyRequest)(nil),      // 50: sealward.v1.GetPolicyRequest
+	(*GetPolicyResponse)(nil),     // 51: sealward.v1.GetPolicyResponse
+	(*ListEntriesRequest)(nil),    // 52: sealward.v1.ListEntriesRequest
+	(*ListEntriesResponse)(nil),   // 53: sealward.v1.ListEntriesResponse
+	(*Entry)(nil),                 // 54: sealward.v1.Entry
+	(*GetCheckpointRequest)(nil),  // 55: sealward.v1.GetCheckpointRequest
+	(*GetCheckpointResponse)(nil), // 56: sealward.v1.GetCheckpointResponse
+	(*GetProofRequest)(nil),       // 57: sealward.v1.GetProofRequest
+	(*GetProofResponse)(nil),      // 58: sealward.v1.GetProofResponse
+	(*VerifyRequest)(nil),         // 59: sealward.v1.VerifyRequest
+	(*VerifyResponse)(nil),        // 60: sealward.v1.VerifyResponse
+	(*ErrorDetail)(nil),           // 61: sealward.v1.ErrorDetail
+	nil,                           // 62: sealward.v1.PlanResealRequest.PcrsEntry
+	nil,                           // 63: sealward.v1.PlanResealResponse.PcrsEntry
+	nil,                           // 64: sealward.v1.ResealRequest.PcrsEntry
+	nil,                           // 65: sealward.v1.Evidence.PartsEntry
+	nil,                           // 66: sealward.v1.Effect.AttributesEntry
+	(*timestamppb.Timestamp)(nil), // 67: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 68: google.protobuf.Duration
 }
 var file_sealward_v1_sealward_proto_depIdxs = []int32{
-	61, // 0: sealward.v1.Request.not_before:type_name -> google.protobuf.Timestamp
-	61, // 1: sealward.v1.Request.expires:type_name -> google.protobuf.Timestamp
+	67, // 0: sealward.v1.Request.not_before:type_name -> google.protobuf.Timestamp
+	67, // 1: sealward.v1.Request.expires:type_name -> google.protobuf.Timestamp
 	0,  // 2: sealward.v1.SignRequest.request:type_name -> sealward.v1.Request
-	62, // 3: sealward.v1.SignRequest.wait:type_name -> google.protobuf.Duration
+	68, // 3: sealward.v1.SignRequest.wait:type_name -> google.protobuf.Duration
 	36, // 4: sealward.v1.SignResponse.intent:type_name -> sealward.v1.Intent
 	29, // 5: sealward.v1.SignResponse.key:type_name -> sealward.v1.Key
-	61, // 6: sealward.v1.SignResponse.authorized:type_name -> google.protobuf.Timestamp
+	67, // 6: sealward.v1.SignResponse.authorized:type_name -> google.protobuf.Timestamp
 	36, // 7: sealward.v1.InspectResponse.intent:type_name -> sealward.v1.Intent
 	0,  // 8: sealward.v1.CheckPolicyRequest.request:type_name -> sealward.v1.Request
 	44, // 9: sealward.v1.CheckPolicyResponse.decision:type_name -> sealward.v1.Decision
 	36, // 10: sealward.v1.CheckPolicyResponse.intent:type_name -> sealward.v1.Intent
 	36, // 11: sealward.v1.GetRequestResponse.intent:type_name -> sealward.v1.Intent
 	44, // 12: sealward.v1.GetRequestResponse.decision:type_name -> sealward.v1.Decision
-	61, // 13: sealward.v1.GetRequestResponse.time:type_name -> google.protobuf.Timestamp
-	62, // 14: sealward.v1.WatchRequestRequest.wait:type_name -> google.protobuf.Duration
+	67, // 13: sealward.v1.GetRequestResponse.time:type_name -> google.protobuf.Timestamp
+	68, // 14: sealward.v1.WatchRequestRequest.wait:type_name -> google.protobuf.Duration
 	23, // 15: sealward.v1.UnlockResponse.token:type_name -> sealward.v1.TokenHealth
 	23, // 16: sealward.v1.RetryResponse.token:type_name -> sealward.v1.TokenHealth
-	56, // 17: sealward.v1.PlanResealRequest.pcrs:type_name -> sealward.v1.PlanResealRequest.PcrsEntry
-	57, // 18: sealward.v1.PlanResealResponse.pcrs:type_name -> sealward.v1.PlanResealResponse.PcrsEntry
-	58, // 19: sealward.v1.ResealRequest.pcrs:type_name -> sealward.v1.ResealRequest.PcrsEntry
-	61, // 20: sealward.v1.TokenHealth.since:type_name -> google.protobuf.Timestamp
-	61, // 21: sealward.v1.TokenHealth.retry:type_name -> google.protobuf.Timestamp
+	62, // 17: sealward.v1.PlanResealRequest.pcrs:type_name -> sealward.v1.PlanResealRequest.PcrsEntry
+	63, // 18: sealward.v1.PlanResealResponse.pcrs:type_name -> sealward.v1.PlanResealResponse.PcrsEntry
+	64, // 19: sealward.v1.ResealRequest.pcrs:type_name -> sealward.v1.ResealRequest.PcrsEntry
+	67, // 20: sealward.v1.TokenHealth.since:type_name -> google.protobuf.Timestamp
+	67, // 21: sealward.v1.TokenHealth.retry:type_name -> google.protobuf.Timestamp
 	41, // 22: sealward.v1.TokenHealth.facts:type_name -> sealward.v1.Field
-	59, // 23: sealward.v1.Evidence.parts:type_name -> sealward.v1.Evidence.PartsEntry
+	65, // 23: sealward.v1.Evidence.parts:type_name -> sealward.v1.Evidence.PartsEntry
 	41, // 24: sealward.v1.Evidence.proven:type_name -> sealward.v1.Field
 	41, // 25: sealward.v1.Evidence.claimed:type_name -> sealward.v1.Field
 	29, // 26: sealward.v1.ListKeysResponse.keys:type_name -> sealward.v1.Key
@@ -4284,12 +4739,12 @@ var file_sealward_v1_sealward_proto_depIdxs = []int32{
 	24, // 28: sealward.v1.GetKeyResponse.evidence:type_name -> sealward.v1.Evidence
 	41, // 29: sealward.v1.GetKeyResponse.facts:type_name -> sealward.v1.Field
 	32, // 30: sealward.v1.ListLimitsResponse.limits:type_name -> sealward.v1.LimitState
-	62, // 31: sealward.v1.LimitState.window:type_name -> google.protobuf.Duration
-	61, // 32: sealward.v1.LimitState.frees:type_name -> google.protobuf.Timestamp
-	61, // 33: sealward.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	61, // 34: sealward.v1.GetStatusResponse.policy_loaded:type_name -> google.protobuf.Timestamp
-	61, // 35: sealward.v1.GetStatusResponse.journal_time:type_name -> google.protobuf.Timestamp
-	62, // 36: sealward.v1.GetStatusResponse.journal_time_held:type_name -> google.protobuf.Duration
+	68, // 31: sealward.v1.LimitState.window:type_name -> google.protobuf.Duration
+	67, // 32: sealward.v1.LimitState.frees:type_name -> google.protobuf.Timestamp
+	67, // 33: sealward.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	67, // 34: sealward.v1.GetStatusResponse.policy_loaded:type_name -> google.protobuf.Timestamp
+	67, // 35: sealward.v1.GetStatusResponse.journal_time:type_name -> google.protobuf.Timestamp
+	68, // 36: sealward.v1.GetStatusResponse.journal_time_held:type_name -> google.protobuf.Duration
 	35, // 37: sealward.v1.GetStatusResponse.keys:type_name -> sealward.v1.KeyHealth
 	23, // 38: sealward.v1.GetStatusResponse.tokens:type_name -> sealward.v1.TokenHealth
 	39, // 39: sealward.v1.Intent.effects:type_name -> sealward.v1.Effect
@@ -4302,57 +4757,66 @@ var file_sealward_v1_sealward_proto_depIdxs = []int32{
 	37, // 46: sealward.v1.Intent.clear_signing:type_name -> sealward.v1.ClearSigning
 	38, // 47: sealward.v1.ClearSigning.fields:type_name -> sealward.v1.Labelled
 	40, // 48: sealward.v1.Effect.quantity:type_name -> sealward.v1.Quantity
-	61, // 49: sealward.v1.Effect.until:type_name -> google.protobuf.Timestamp
-	62, // 50: sealward.v1.Effect.remaining:type_name -> google.protobuf.Duration
-	60, // 51: sealward.v1.Effect.attributes:type_name -> sealward.v1.Effect.AttributesEntry
-	45, // 52: sealward.v1.Decision.limits:type_name -> sealward.v1.LimitUse
-	62, // 53: sealward.v1.LimitUse.window:type_name -> google.protobuf.Duration
-	61, // 54: sealward.v1.LimitUse.frees:type_name -> google.protobuf.Timestamp
-	48, // 55: sealward.v1.ListEntriesResponse.entries:type_name -> sealward.v1.Entry
-	61, // 56: sealward.v1.Entry.time:type_name -> google.protobuf.Timestamp
-	1,  // 57: sealward.v1.SignerService.Sign:input_type -> sealward.v1.SignRequest
-	3,  // 58: sealward.v1.SignerService.Inspect:input_type -> sealward.v1.InspectRequest
-	5,  // 59: sealward.v1.SignerService.CheckPolicy:input_type -> sealward.v1.CheckPolicyRequest
-	7,  // 60: sealward.v1.SignerService.GetRequest:input_type -> sealward.v1.GetRequestRequest
-	9,  // 61: sealward.v1.SignerService.WatchRequest:input_type -> sealward.v1.WatchRequestRequest
-	25, // 62: sealward.v1.SignerService.ListKeys:input_type -> sealward.v1.ListKeysRequest
-	27, // 63: sealward.v1.SignerService.GetKey:input_type -> sealward.v1.GetKeyRequest
-	30, // 64: sealward.v1.SignerService.ListLimits:input_type -> sealward.v1.ListLimitsRequest
-	33, // 65: sealward.v1.SignerService.GetStatus:input_type -> sealward.v1.GetStatusRequest
-	11, // 66: sealward.v1.DeviceService.GetUnlockKey:input_type -> sealward.v1.GetUnlockKeyRequest
-	13, // 67: sealward.v1.DeviceService.Unlock:input_type -> sealward.v1.UnlockRequest
-	15, // 68: sealward.v1.DeviceService.Retry:input_type -> sealward.v1.RetryRequest
-	17, // 69: sealward.v1.DeviceService.GetTarget:input_type -> sealward.v1.GetTargetRequest
-	19, // 70: sealward.v1.DeviceService.PlanReseal:input_type -> sealward.v1.PlanResealRequest
-	21, // 71: sealward.v1.DeviceService.Reseal:input_type -> sealward.v1.ResealRequest
-	46, // 72: sealward.v1.JournalService.ListEntries:input_type -> sealward.v1.ListEntriesRequest
-	49, // 73: sealward.v1.JournalService.GetCheckpoint:input_type -> sealward.v1.GetCheckpointRequest
-	51, // 74: sealward.v1.JournalService.GetProof:input_type -> sealward.v1.GetProofRequest
-	53, // 75: sealward.v1.JournalService.Verify:input_type -> sealward.v1.VerifyRequest
-	2,  // 76: sealward.v1.SignerService.Sign:output_type -> sealward.v1.SignResponse
-	4,  // 77: sealward.v1.SignerService.Inspect:output_type -> sealward.v1.InspectResponse
-	6,  // 78: sealward.v1.SignerService.CheckPolicy:output_type -> sealward.v1.CheckPolicyResponse
-	8,  // 79: sealward.v1.SignerService.GetRequest:output_type -> sealward.v1.GetRequestResponse
-	10, // 80: sealward.v1.SignerService.WatchRequest:output_type -> sealward.v1.WatchRequestResponse
-	26, // 81: sealward.v1.SignerService.ListKeys:output_type -> sealward.v1.ListKeysResponse
-	28, // 82: sealward.v1.SignerService.GetKey:output_type -> sealward.v1.GetKeyResponse
-	31, // 83: sealward.v1.SignerService.ListLimits:output_type -> sealward.v1.ListLimitsResponse
-	34, // 84: sealward.v1.SignerService.GetStatus:output_type -> sealward.v1.GetStatusResponse
-	12, // 85: sealward.v1.DeviceService.GetUnlockKey:output_type -> sealward.v1.GetUnlockKeyResponse
-	14, // 86: sealward.v1.DeviceService.Unlock:output_type -> sealward.v1.UnlockResponse
-	16, // 87: sealward.v1.DeviceService.Retry:output_type -> sealward.v1.RetryResponse
-	18, // 88: sealward.v1.DeviceService.GetTarget:output_type -> sealward.v1.GetTargetResponse
-	20, // 89: sealward.v1.DeviceService.PlanReseal:output_type -> sealward.v1.PlanResealResponse
-	22, // 90: sealward.v1.DeviceService.Reseal:output_type -> sealward.v1.ResealResponse
-	47, // 91: sealward.v1.JournalService.ListEntries:output_type -> sealward.v1.ListEntriesResponse
-	50, // 92: sealward.v1.JournalService.GetCheckpoint:output_type -> sealward.v1.GetCheckpointResponse
-	52, // 93: sealward.v1.JournalService.GetProof:output_type -> sealward.v1.GetProofResponse
-	54, // 94: sealward.v1.JournalService.Verify:output_type -> sealward.v1.VerifyResponse
-	76, // [76:95] is the sub-list for method output_type
-	57, // [57:76] is the sub-list for method input_type
-	57, // [57:57] is the sub-list for extension type_name
-	57, // [57:57] is the sub-list for extension extendee
-	0,  // [0:57] is the sub-list for field type_name
+	67, // 49: sealward.v1.Effect.until:type_name -> google.protobuf.Timestamp
+	68, // 50: sealward.v1.Effect.remaining:type_name -> google.protobuf.Duration
+	66, // 51: sealward.v1.Effect.attributes:type_name -> sealward.v1.Effect.AttributesEntry
+	46, // 52: sealward.v1.Decision.limits:type_name -> sealward.v1.LimitUse
+	45, // 53: sealward.v1.Decision.quorums:type_name -> sealward.v1.Quorum
+	68, // 54: sealward.v1.Decision.delay:type_name -> google.protobuf.Duration
+	68, // 55: sealward.v1.Decision.expires:type_name -> google.protobuf.Duration
+	68, // 56: sealward.v1.LimitUse.window:type_name -> google.protobuf.Duration
+	67, // 57: sealward.v1.LimitUse.frees:type_name -> google.protobuf.Timestamp
+	49, // 58: sealward.v1.ListPoliciesResponse.policies:type_name -> sealward.v1.PolicyRecord
+	67, // 59: sealward.v1.PolicyRecord.time:type_name -> google.protobuf.Timestamp
+	54, // 60: sealward.v1.ListEntriesResponse.entries:type_name -> sealward.v1.Entry
+	67, // 61: sealward.v1.Entry.time:type_name -> google.protobuf.Timestamp
+	1,  // 62: sealward.v1.SignerService.Sign:input_type -> sealward.v1.SignRequest
+	3,  // 63: sealward.v1.SignerService.Inspect:input_type -> sealward.v1.InspectRequest
+	5,  // 64: sealward.v1.SignerService.CheckPolicy:input_type -> sealward.v1.CheckPolicyRequest
+	7,  // 65: sealward.v1.SignerService.GetRequest:input_type -> sealward.v1.GetRequestRequest
+	9,  // 66: sealward.v1.SignerService.WatchRequest:input_type -> sealward.v1.WatchRequestRequest
+	25, // 67: sealward.v1.SignerService.ListKeys:input_type -> sealward.v1.ListKeysRequest
+	27, // 68: sealward.v1.SignerService.GetKey:input_type -> sealward.v1.GetKeyRequest
+	30, // 69: sealward.v1.SignerService.ListLimits:input_type -> sealward.v1.ListLimitsRequest
+	33, // 70: sealward.v1.SignerService.GetStatus:input_type -> sealward.v1.GetStatusRequest
+	11, // 71: sealward.v1.DeviceService.GetUnlockKey:input_type -> sealward.v1.GetUnlockKeyRequest
+	13, // 72: sealward.v1.DeviceService.Unlock:input_type -> sealward.v1.UnlockRequest
+	15, // 73: sealward.v1.DeviceService.Retry:input_type -> sealward.v1.RetryRequest
+	17, // 74: sealward.v1.DeviceService.GetTarget:input_type -> sealward.v1.GetTargetRequest
+	19, // 75: sealward.v1.DeviceService.PlanReseal:input_type -> sealward.v1.PlanResealRequest
+	21, // 76: sealward.v1.DeviceService.Reseal:input_type -> sealward.v1.ResealRequest
+	52, // 77: sealward.v1.JournalService.ListEntries:input_type -> sealward.v1.ListEntriesRequest
+	55, // 78: sealward.v1.JournalService.GetCheckpoint:input_type -> sealward.v1.GetCheckpointRequest
+	57, // 79: sealward.v1.JournalService.GetProof:input_type -> sealward.v1.GetProofRequest
+	59, // 80: sealward.v1.JournalService.Verify:input_type -> sealward.v1.VerifyRequest
+	47, // 81: sealward.v1.PolicyService.ListPolicies:input_type -> sealward.v1.ListPoliciesRequest
+	50, // 82: sealward.v1.PolicyService.GetPolicy:input_type -> sealward.v1.GetPolicyRequest
+	2,  // 83: sealward.v1.SignerService.Sign:output_type -> sealward.v1.SignResponse
+	4,  // 84: sealward.v1.SignerService.Inspect:output_type -> sealward.v1.InspectResponse
+	6,  // 85: sealward.v1.SignerService.CheckPolicy:output_type -> sealward.v1.CheckPolicyResponse
+	8,  // 86: sealward.v1.SignerService.GetRequest:output_type -> sealward.v1.GetRequestResponse
+	10, // 87: sealward.v1.SignerService.WatchRequest:output_type -> sealward.v1.WatchRequestResponse
+	26, // 88: sealward.v1.SignerService.ListKeys:output_type -> sealward.v1.ListKeysResponse
+	28, // 89: sealward.v1.SignerService.GetKey:output_type -> sealward.v1.GetKeyResponse
+	31, // 90: sealward.v1.SignerService.ListLimits:output_type -> sealward.v1.ListLimitsResponse
+	34, // 91: sealward.v1.SignerService.GetStatus:output_type -> sealward.v1.GetStatusResponse
+	12, // 92: sealward.v1.DeviceService.GetUnlockKey:output_type -> sealward.v1.GetUnlockKeyResponse
+	14, // 93: sealward.v1.DeviceService.Unlock:output_type -> sealward.v1.UnlockResponse
+	16, // 94: sealward.v1.DeviceService.Retry:output_type -> sealward.v1.RetryResponse
+	18, // 95: sealward.v1.DeviceService.GetTarget:output_type -> sealward.v1.GetTargetResponse
+	20, // 96: sealward.v1.DeviceService.PlanReseal:output_type -> sealward.v1.PlanResealResponse
+	22, // 97: sealward.v1.DeviceService.Reseal:output_type -> sealward.v1.ResealResponse
+	53, // 98: sealward.v1.JournalService.ListEntries:output_type -> sealward.v1.ListEntriesResponse
+	56, // 99: sealward.v1.JournalService.GetCheckpoint:output_type -> sealward.v1.GetCheckpointResponse
+	58, // 100: sealward.v1.JournalService.GetProof:output_type -> sealward.v1.GetProofResponse
+	60, // 101: sealward.v1.JournalService.Verify:output_type -> sealward.v1.VerifyResponse
+	48, // 102: sealward.v1.PolicyService.ListPolicies:output_type -> sealward.v1.ListPoliciesResponse
+	51, // 103: sealward.v1.PolicyService.GetPolicy:output_type -> sealward.v1.GetPolicyResponse
+	83, // [83:104] is the sub-list for method output_type
+	62, // [62:83] is the sub-list for method input_type
+	62, // [62:62] is the sub-list for extension type_name
+	62, // [62:62] is the sub-list for extension extendee
+	0,  // [0:62] is the sub-list for field type_name
 }
 
 func init() { file_sealward_v1_sealward_proto_init() }
@@ -4367,9 +4831,9 @@ func file_sealward_v1_sealward_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sealward_v1_sealward_proto_rawDesc), len(file_sealward_v1_sealward_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   61,
+			NumMessages:   67,
 			NumExtensions: 0,
-			NumServices:   3,
+			NumServices:   4,
 		},
 		GoTypes:           file_sealward_v1_sealward_proto_goTypes,
 		DependencyIndexes: file_sealward_v1_sealward_proto_depIdxs,

@@ -30,6 +30,8 @@ const (
 	DeviceServiceName = "sealward.v1.DeviceService"
 	// JournalServiceName is the fully-qualified name of the JournalService service.
 	JournalServiceName = "sealward.v1.JournalService"
+	// PolicyServiceName is the fully-qualified name of the PolicyService service.
+	PolicyServiceName = "sealward.v1.PolicyService"
 )
 
 // These constants are the fully-qualified names of the RPCs defined in this package. They're
@@ -86,6 +88,11 @@ const (
 	JournalServiceGetProofProcedure = "/sealward.v1.JournalService/GetProof"
 	// JournalServiceVerifyProcedure is the fully-qualified name of the JournalService's Verify RPC.
 	JournalServiceVerifyProcedure = "/sealward.v1.JournalService/Verify"
+	// PolicyServiceListPoliciesProcedure is the fully-qualified name of the PolicyService's
+	// ListPolicies RPC.
+	PolicyServiceListPoliciesProcedure = "/sealward.v1.PolicyService/ListPolicies"
+	// PolicyServiceGetPolicyProcedure is the fully-qualified name of the PolicyService's GetPolicy RPC.
+	PolicyServiceGetPolicyProcedure = "/sealward.v1.PolicyService/GetPolicy"
 )
 
 // SignerServiceClient is a client for the sealward.v1.SignerService service.
@@ -756,4 +763,104 @@ func (UnimplementedJournalServiceHandler) GetProof(context.Context, *connect.Req
 
 func (UnimplementedJournalServiceHandler) Verify(context.Context, *connect.Request[v1.VerifyRequest]) (*connect.Response[v1.VerifyResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sealward.v1.JournalService.Verify is not implemented"))
+}
+
+// PolicyServiceClient is a client for the sealward.v1.PolicyService service.
+type PolicyServiceClient interface {
+	// ListPolicies lists the policies that were in force, the latest first.
+	ListPolicies(context.Context, *connect.Request[v1.ListPoliciesRequest]) (*connect.Response[v1.ListPoliciesResponse], error)
+	// GetPolicy returns one of them: the policy file and all that its version stands for.
+	GetPolicy(context.Context, *connect.Request[v1.GetPolicyRequest]) (*connect.Response[v1.GetPolicyResponse], error)
+}
+
+// NewPolicyServiceClient constructs a client for the sealward.v1.PolicyService service. By default,
+// it uses the Connect protocol with the binary Protobuf Codec, asks for gzipped responses, and
+// sends uncompressed requests. To use the gRPC or gRPC-Web protocols, supply the connect.WithGRPC()
+// or connect.WithGRPCWeb() options.
+//
+// The URL supplied here should be the base URL for the Connect or gRPC server (for example,
+// http://api.acme.com or https://acme.com/grpc).
+func NewPolicyServiceClient(httpClient connect.HTTPClient, baseURL string, opts ...connect.ClientOption) PolicyServiceClient {
+	baseURL = strings.TrimRight(baseURL, "/")
+	policyServiceMethods := v1.File_sealward_v1_sealward_proto.Services().ByName("PolicyService").Methods()
+	return &policyServiceClient{
+		listPolicies: connect.NewClient[v1.ListPoliciesRequest, v1.ListPoliciesResponse](
+			httpClient,
+			baseURL+PolicyServiceListPoliciesProcedure,
+			connect.WithSchema(policyServiceMethods.ByName("ListPolicies")),
+			connect.WithClientOptions(opts...),
+		),
+		getPolicy: connect.NewClient[v1.GetPolicyRequest, v1.GetPolicyResponse](
+			httpClient,
+			baseURL+PolicyServiceGetPolicyProcedure,
+			connect.WithSchema(policyServiceMethods.ByName("GetPolicy")),
+			connect.WithClientOptions(opts...),
+		),
+	}
+}
+
+// policyServiceClient implements PolicyServiceClient.
+type policyServiceClient struct {
+	listPolicies *connect.Client[v1.ListPoliciesRequest, v1.ListPoliciesResponse]
+	getPolicy    *connect.Client[v1.GetPolicyRequest, v1.GetPolicyResponse]
+}
+
+// ListPolicies calls sealward.v1.PolicyService.ListPolicies.
+func (c *policyServiceClient) ListPolicies(ctx context.Context, req *connect.Request[v1.ListPoliciesRequest]) (*connect.Response[v1.ListPoliciesResponse], error) {
+	return c.listPolicies.CallUnary(ctx, req)
+}
+
+// GetPolicy calls sealward.v1.PolicyService.GetPolicy.
+func (c *policyServiceClient) GetPolicy(ctx context.Context, req *connect.Request[v1.GetPolicyRequest]) (*connect.Response[v1.GetPolicyResponse], error) {
+	return c.getPolicy.CallUnary(ctx, req)
+}
+
+// PolicyServiceHandler is an implementation of the sealward.v1.PolicyService service.
+type PolicyServiceHandler interface {
+	// ListPolicies lists the policies that were in force, the latest first.
+	ListPolicies(context.Context, *connect.Request[v1.ListPoliciesRequest]) (*connect.Response[v1.ListPoliciesResponse], error)
+	// GetPolicy returns one of them: the policy file and all that its version stands for.
+	GetPolicy(context.Context, *connect.Request[v1.GetPolicyRequest]) (*connect.Response[v1.GetPolicyResponse], error)
+}
+
+// NewPolicyServiceHandler builds an HTTP handler from the service implementation. It returns the
+// path on which to mount the handler and the handler itself.
+//
+// By default, handlers support the Connect, gRPC, and gRPC-Web protocols with the binary Protobuf
+// and JSON codecs. They also support gzip compression.
+func NewPolicyServiceHandler(svc PolicyServiceHandler, opts ...connect.HandlerOption) (string, http.Handler) {
+	policyServiceMethods := v1.File_sealward_v1_sealward_proto.Services().ByName("PolicyService").Methods()
+	policyServiceListPoliciesHandler := connect.NewUnaryHandler(
+		PolicyServiceListPoliciesProcedure,
+		svc.ListPolicies,
+		connect.WithSchema(policyServiceMethods.ByName("ListPolicies")),
+		connect.WithHandlerOptions(opts...),
+	)
+	policyServiceGetPolicyHandler := connect.NewUnaryHandler(
+		PolicyServiceGetPolicyProcedure,
+		svc.GetPolicy,
+		connect.WithSchema(policyServiceMethods.ByName("GetPolicy")),
+		connect.WithHandlerOptions(opts...),
+	)
+	return "/sealward.v1.PolicyService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case PolicyServiceListPoliciesProcedure:
+			policyServiceListPoliciesHandler.ServeHTTP(w, r)
+		case PolicyServiceGetPolicyProcedure:
+			policyServiceGetPolicyHandler.ServeHTTP(w, r)
+		default:
+			http.NotFound(w, r)
+		}
+	})
+}
+
+// UnimplementedPolicyServiceHandler returns CodeUnimplemented from all methods.
+type UnimplementedPolicyServiceHandler struct{}
+
+func (UnimplementedPolicyServiceHandler) ListPolicies(context.Context, *connect.Request[v1.ListPoliciesRequest]) (*connect.Response[v1.ListPoliciesResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sealward.v1.PolicyService.ListPolicies is not implemented"))
+}
+
+func (UnimplementedPolicyServiceHandler) GetPolicy(context.Context, *connect.Request[v1.GetPolicyRequest]) (*connect.Response[v1.GetPolicyResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sealward.v1.PolicyService.GetPolicy is not implemented"))
 }
