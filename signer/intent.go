@@ -61,6 +61,7 @@ const (
 	ClassKeyEnable    Class = "key_enable"    // a key that was disabled signs again
 	ClassKeyRotate    Class = "key_rotate"    // a key names its successor
 	ClassKeyDuplicate Class = "key_duplicate" // a wrapped key is sealed to another device, too
+	ClassPolicyChange Class = "policy_change" // another policy comes into force
 )
 
 // The attributes by which the engine knows what an act is about. A decoder sets those
@@ -74,6 +75,8 @@ const (
 	AttributeProtection           = "protection"
 	AttributeOrigin               = "origin"
 	AttributeReason               = "reason"
+	AttributePolicyFrom           = "from" // version of the policy that is replaced
+	AttributePolicyTo             = "to"   // version of the policy that comes into force
 )
 
 // Classes lists every class, for documentation and for checking a policy. Those of
@@ -82,7 +85,7 @@ func Classes() []Class {
 	return []Class{
 		ClassOpaque, ClassUnknownCall, ClassUnknownMessage, ClassDelegateCall, ClassDelegation, ClassCreate, ClassControl,
 		ClassOperator, ClassAllowance, ClassTransfer, ClassExchange, ClassInvalidate, ClassLogin, ClassMessage,
-		ClassKeyCreate, ClassKeyImport, ClassKeyAttest, ClassKeyDisable, ClassKeyEnable, ClassKeyRotate, ClassKeyDuplicate,
+		ClassKeyCreate, ClassKeyImport, ClassKeyAttest, ClassKeyDisable, ClassKeyEnable, ClassKeyRotate, ClassKeyDuplicate, ClassPolicyChange,
 	}
 }
 
