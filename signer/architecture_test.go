@@ -159,7 +159,9 @@ func TestOnlyIPCMakesCallers(t *testing.T) {
 					return true
 				}
 				found++
-				if name != "ipc" && name != "backends/backendtest" && !(name == "signer" && filepath.Base(path) == "wire.go") {
+				// The command line supposes callers to ask a policy about; it has no engine.
+				supposed := name == "cmd/sealward" && filepath.Base(path) == "caserun.go"
+				if name != "ipc" && name != "backends/backendtest" && !(name == "signer" && filepath.Base(path) == "wire.go") && !supposed {
 					t.Errorf("%s: only package ipc may make a caller", files.Position(n.Pos()))
 				}
 				return true

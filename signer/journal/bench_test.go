@@ -52,3 +52,36 @@ func BenchmarkRecordFinish(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkManyRecipients measures Facts and Record of a batch to 512 recipients who
+// are known, under limits per recipient over two windows; p50-us is of either.
+func BenchmarkManyRecipients(b *testing.B) {
+	needs := signer.Needs{Recipients: true, Measures: []signer.Measure{{Window: time.Hour, Per: signer.PerRecipient}, {Window: day, Per: signer.PerRecipient}}}
+	for name, ask := range map[string]func(*Journal, signer.Proposal) error{
+		"facts": func(j *Journal, p signer.Proposal) error { _, err := j.Facts(b.Context(), p, needs); return err },
+		"record": func(j *Journal, p signer.Proposal) error {
+			_, err := j.Record(b.Context(), p, needs, allow)
+			return err
+		},
+	} {
+		b.Run(name, func(b *testing.B) {
+			path := privateFile(b)
+			j := open(b, Config{Path: path})
+			grownLog(b, path)
+			if _, err := j.Record(b.Context(), payTo(j, "first", 512), needs, allow); err != nil {
+				b.Fatal(err)
+			}
+			var took []time.Duration
+			for i := 0; b.Loop(); i++ {
+				p := payTo(j, fmt.Sprint(i), 512)
+				start := time.Now()
+				if err := ask(j, p); err != nil {
+					b.Fatal(err)
+				}
+				took = append(took, time.Since(start))
+			}
+			slices.Sort(took)
+			b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-us")
+		})
+	}
+}

@@ -12,6 +12,7 @@ import (
 func TestACopyOfAJournalInUseIsAJournal(t *testing.T) {
 	path := privateFile(t)
 	j := open(t, newHost().config(path))
+	putInForce(t, j, signer.EventStarted, 1, "one")
 	for i := range 300 {
 		finish(t, j, record(t, j, proposal(j, fmt.Sprint("before-", i), "hot", wei(1)), allow))
 	}
@@ -26,7 +27,15 @@ func TestACopyOfAJournalInUseIsAJournal(t *testing.T) {
 				case <-stop:
 					return
 				default:
-					finish(t, j, record(t, j, proposal(j, fmt.Sprintf("%d-%d", g, n), "hot", wei(1)), allow))
+					p := proposal(j, fmt.Sprintf("%d-%d", g, n), "hot", wei(1))
+					p.Intent.Effects[0].Counterparty = "eip155:1:" + p.Request.ID
+					rec, err := j.Record(t.Context(), p, allNeeds(), allow)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					finish(t, j, rec)
+					putInForce(t, j, signer.EventPolicy, 2, p.Request.ID)
 				}
 			}
 		})

@@ -2,7 +2,9 @@ package journal
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math/big"
@@ -32,6 +34,11 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	case "hammer":
 		fmt.Fprintln(os.Stderr, hammer(path))
+	case "upgrade":
+		fmt.Println("opening")
+		_, err := Open(Config{Path: path})
+		fmt.Println("open", err)
+		select {} // until it is killed
 	case "fill":
 		if err := fill(path); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -76,7 +83,9 @@ func hammer(path string) error {
 		go func() {
 			for n := 0; ; n++ {
 				id := fmt.Sprintf("%d-%d-%d", run, g, n)
-				rec, err := j.Record(context.Background(), proposal(j, id, "hot", wei(1)), over(day), limit(1, crashLimit))
+				p := proposal(j, id, "hot", wei(1))
+				p.Intent.Effects[0].Counterparty = "eip155:1:" + id
+				rec, err := j.Record(context.Background(), p, allNeeds(), limit(1, crashLimit))
 				if err != nil {
 					failed <- err
 					return
@@ -91,10 +100,24 @@ func hammer(path string) error {
 					return
 				}
 				fmt.Printf("signed %s %d -\n", id, leaf)
+				leaf, err = j.Adopt(context.Background(), signer.Event{Type: signer.EventPolicy, Policy: sha256.Sum256([]byte(id))}, bundleOf(id))
+				if err != nil {
+					failed <- err
+					return
+				}
+				fmt.Printf("adopted %s %d -\n", id, leaf)
 			}
 		}()
 	}
 	return <-failed
+}
+
+// bundleOf is a bundle of several pages; some are the same one.
+func bundleOf(id string) []byte {
+	if strings.HasSuffix(id, "1") {
+		id = "shared"
+	}
+	return bytes.Repeat([]byte(id), 1000)
 }
 
 // ack is one line of a daemon that was killed later.
@@ -153,11 +176,19 @@ func TestNothingAcknowledgedIsLostWhenTheDaemonIsKilled(t *testing.T) {
 	j = open(t, Config{Path: path})
 	for _, a := range acks {
 		rec, ok, err := j.Lookup(t.Context(), "uid:1000", a.id)
+		paid := proposal(j, a.id, "hot", wei(1))
+		paid.Intent.Effects[0].Counterparty = "eip155:1:" + a.id
+		facts, errFacts := j.Facts(t.Context(), paid, allNeeds())
+		bundle, kept, errBundle := j.PolicyBundle(t.Context(), sha256.Sum256([]byte(a.id)))
 		switch {
 		case err != nil || !ok:
 			t.Errorf("%s %s is lost (%v)", a.what, a.id, err)
 		case a.what == "recorded" && (rec.Leaf != a.leaf || rec.Decision.Verdict.String() != a.verdict):
 			t.Errorf("%s is %s at leaf %d, was %s at leaf %d", a.id, rec.Decision.Verdict, rec.Leaf, a.verdict, a.leaf)
+		case a.what == "recorded" && (errFacts != nil || (len(facts.NewRecipients) == 0) != (a.verdict == "allow")):
+			t.Errorf("new recipients of %s are %q, %v; it was %s", a.id, facts.NewRecipients, errFacts, a.verdict)
+		case a.what == "adopted" && (errBundle != nil || !kept || !bytes.Equal(bundle, bundleOf(a.id))):
+			t.Errorf("the policy adopted as %s is %d bytes, %v, %v", a.id, len(bundle), kept, errBundle)
 		case a.what == "signed" && (rec.Outcome == nil || rec.Outcome.Leaf != a.leaf):
 			t.Errorf("the signature of %s is lost", a.id)
 		}
@@ -178,6 +209,64 @@ func TestNothingAcknowledgedIsLostWhenTheDaemonIsKilled(t *testing.T) {
 	if r.Authorized != crashLimit {
 		t.Errorf("%d were authorised, want %d", r.Authorized, crashLimit)
 	}
+}
+
+// A daemon that is killed while it brings a journal up to this version leaves the old
+// one or the new one, whole. Which, is a matter of when it dies.
+func TestAnUpgradeThatIsKilledIsDoneOrNotDone(t *testing.T) {
+	c := past(t, 400)
+	older(t, c.Path, 2)
+	old, err := os.ReadFile(c.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := map[bool]int{}
+	for round := range 8 {
+		path := privateFile(t)
+		if err := os.WriteFile(path, old, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		daemon := child(t, "upgrade", path)
+		out, err := daemon.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := daemon.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(out)
+		if !lines.Scan() {
+			t.Fatal("the daemon said nothing")
+		}
+		if round == 7 && (!lines.Scan() || lines.Text() != "open <nil>") { // once, let it be done
+			t.Errorf("the daemon said %q", lines.Text())
+		}
+		time.Sleep(time.Duration(round) * 5 * time.Millisecond)
+		if err := daemon.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		if err := daemon.Wait(); err == nil {
+			t.Fatal("the daemon ended by itself")
+		}
+		there := c
+		there.Path = path
+		intact(t, verify(t, there))
+		d, release, err := openForReading(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		version, err := d.integer("PRAGMA user_version")
+		if err := errors.Join(err, d.close(), release()); err != nil {
+			t.Fatal(err)
+		}
+		done[version == schemaVersion]++
+		shut(t, open(t, newHost().config(path)))
+		intact(t, verify(t, there))
+	}
+	if done[true] == 0 {
+		t.Errorf("%d were done, %d were not; want one of the first at least", done[true], done[false])
+	}
+	t.Logf("%d were done, %d were not", done[true], done[false])
 }
 
 // fill records until the disk is full, as far as this process can tell, and checks
@@ -223,7 +312,10 @@ func fill(path string) error {
 	_, errEntries := j.Entries(ctx, 0, 1)
 	_, errCheckpoint := j.Checkpoint(ctx, publicKey("journal"), signWith("journal"))
 	_, errWait := j.WaitCheckpoint(ctx, 0)
-	for i, err := range []error{errRecord, errFinish, errNote, errLookup, errFacts, errEntries, errCheckpoint, errWait} {
+	_, errAdopt := j.Adopt(ctx, signer.Event{Type: signer.EventPolicy, Policy: [32]byte{1}}, []byte("policy"))
+	_, errPolicies := j.Policies(ctx, 0, 1)
+	_, _, errBundle := j.PolicyBundle(ctx, [32]byte{1})
+	for i, err := range []error{errRecord, errFinish, errNote, errLookup, errFacts, errEntries, errCheckpoint, errWait, errAdopt, errPolicies, errBundle} {
 		e, ok := errors.AsType[*signer.Error](err)
 		if !ok || e.Code != signer.CodeUnavailable || !strings.Contains(e.Detail, "the journal stopped after a failed write") {
 			return fmt.Errorf("operation %d on a full disk: %w", i, err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"net/url"
 	"path/filepath"
 
@@ -98,14 +99,25 @@ func named(args []driver.Value) []driver.NamedValue {
 }
 
 func (d *db) exec(query string, args ...driver.Value) error {
+	_, err := d.change(query, args...)
+	return err
+}
+
+// change is exec, and returns how many rows it wrote.
+func (d *db) change(query string, args ...driver.Value) (int64, error) {
 	s, err := d.stmt(query)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	if _, err := s.ExecContext(never, named(args)); err != nil {
-		return &storeError{err}
+	result, err := s.ExecContext(never, named(args))
+	if err != nil {
+		return 0, &storeError{err}
 	}
-	return nil
+	n, err := result.RowsAffected()
+	if err != nil {
+		return 0, &storeError{err}
+	}
+	return n, nil
 }
 
 // row reads the first row into dest, or reports false when there is none.
@@ -200,4 +212,20 @@ func (v values) blob(i int) ([]byte, error) {
 		return nil, broken("column %d: want bytes, the database has %T", i, v[i])
 	}
 	return b, nil
+}
+
+// amount reads a decimal, or nil where there is none.
+func (v values) amount(i int, table string) (*big.Int, error) {
+	if v[i] == nil {
+		return nil, nil
+	}
+	text, err := v.text(i)
+	if err != nil {
+		return nil, err
+	}
+	n, ok := new(big.Int).SetString(text, 10)
+	if !ok || n.Sign() < 0 {
+		return nil, broken("amount %q in table %s is not a decimal", text, table)
+	}
+	return n, nil
 }

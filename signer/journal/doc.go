@@ -1,7 +1,8 @@
 // Package journal is the durable record of a signing daemon: a Merkle log of every
 // decision and outcome, and the state derived from it (who asked what, what was
-// spent), in one SQLite database with one durability story. [Journal] implements
-// [signer.Journal].
+// spent, who may have got it, which policies were in force), in one SQLite database with
+// one durability story. [Journal] implements [signer.Journal]. What counts as spent,
+// package signer/ledger says.
 //
 // # Order of work
 //
@@ -21,6 +22,9 @@
 //     reads back what really is there.
 //   - A second daemon on the same file. It is refused when it opens it.
 //   - A wall clock that is set forward to empty a window of a limit: see [Journal.TimeHeld].
+//   - A change of version that loses something. A journal of an earlier one is brought
+//     up in one transaction, from the bodies; a program that does not know a later one
+//     refuses it.
 //   - Rewriting. Each change to a past record changes the root, and [Verify] finds
 //     it against any checkpoint that was signed after it.
 //

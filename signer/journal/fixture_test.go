@@ -112,9 +112,16 @@ func shut(t testing.TB, j *Journal) {
 	}
 }
 
-// proposal moves an amount of an asset out, with the key of the given name.
+// acme is who proposals pay.
+const acme = "eip155:1:0x52908400098527886E0F7030069857D2E4169EE7"
+
+// proposal pays amounts of assets to acme, with the key of the given name.
 func proposal(j *Journal, id, key string, outflow ...signer.Quantity) signer.Proposal {
 	pub := publicKey(key)
+	effects := []signer.Effect{{Class: signer.ClassTransfer, Actor: "eip155:1:0x01", Counterparty: acme}}
+	for i, q := range outflow {
+		effects = append(effects[:i], signer.Effect{Class: signer.ClassTransfer, Actor: "eip155:1:0x01", Counterparty: acme, Quantity: q})
+	}
 	message := sha256.Sum256([]byte(id))
 	return signer.Proposal{
 		Instance: j.Instance(),
@@ -126,7 +133,7 @@ func proposal(j *Journal, id, key string, outflow ...signer.Quantity) signer.Pro
 		},
 		Intent: signer.Intent{
 			Kind: signer.KindEVMTransaction, Complete: true,
-			Effects:  []signer.Effect{{Class: signer.ClassTransfer, Actor: "eip155:1:0x01", Counterparty: "eip155:1:0x02"}},
+			Effects:  effects,
 			Outflow:  outflow,
 			Messages: []signer.Message{{Scheme: signer.SchemeEd25519, Bytes: message[:]}},
 		},
@@ -227,6 +234,15 @@ func intact(t testing.TB, r Report) {
 	for _, p := range r.Problems {
 		t.Errorf("Verify found: %s", p)
 	}
+}
+
+// allNeeds counts by everything there is to count by, over days and minutes.
+func allNeeds() (n signer.Needs) {
+	for _, per := range []signer.Per{signer.PerKey, signer.PerCaller, signer.PerRecipient, signer.PerAsset} {
+		n.Measures = append(n.Measures, signer.Measure{Window: day, Per: per}, signer.Measure{Window: time.Minute, Per: per})
+	}
+	n.Recipients = true
+	return n
 }
 
 // over needs what was spent in windows.

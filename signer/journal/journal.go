@@ -17,6 +17,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/sealward/sealward/signer"
+	"github.com/sealward/sealward/signer/ledger"
 	"github.com/sealward/sealward/signer/receipt"
 )
 
@@ -56,9 +57,9 @@ type Journal struct {
 	// Owned by whoever has the writer's turn.
 	db      *db
 	tree    edge
-	spent   *spends
-	stopped error // why nothing is written any more
-	backlog int   // estimated pages in the write-ahead log
+	ledger  *ledger.Ledger // what was spent, as far back as policies asked
+	stopped error          // why nothing is written any more
+	backlog int            // estimated pages in the write-ahead log
 
 	full   chan struct{} // asks the tender to move the write-ahead log
 	quit   chan struct{} // tells the tender to stop
@@ -107,7 +108,7 @@ func start(c Config) (*Journal, error) {
 		c.MaxOff = 15 * time.Minute
 	}
 	j := &Journal{
-		c: c, spent: newSpends(),
+		c: c, ledger: ledger.Over(),
 		full: make(chan struct{}, 1), quit: make(chan struct{}), tended: make(chan struct{}),
 	}
 	j.pub.changed = make(chan struct{})
@@ -143,11 +144,11 @@ func (j *Journal) open() (err error) {
 	if err != nil {
 		return err
 	}
-	switch version {
-	case 0:
+	switch {
+	case version == 0:
 		err = j.create()
-	case 1:
-		err = upgrade(j.db)
+	case version < schemaVersion:
+		err = upgrade(j.db, version)
 	}
 	if err != nil {
 		return err

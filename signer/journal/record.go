@@ -3,43 +3,29 @@ package journal
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"fmt"
-	"math/big"
 	"slices"
 	"time"
 
 	"github.com/sealward/sealward/signer"
+	"github.com/sealward/sealward/signer/ledger"
 	"github.com/sealward/sealward/signer/receipt"
 )
 
 // question is what to measure for a proposal, worked out outside the writer's turn.
 type question struct {
-	fingerprint string
-	outflow     []signer.Quantity
-	assets      []string // to measure
-	measures    []signer.Measure
-	longest     time.Duration
+	asks  ledger.Spending // without its time
+	needs signer.Needs
 }
 
 func newQuestion(p signer.Proposal, needs signer.Needs) (question, error) {
-	q := question{fingerprint: p.Key.Fingerprint}
-	if err := checkOutflow(p.Intent.Outflow); err != nil {
-		return q, err
+	if err := ledger.Check(p.Intent); err != nil {
+		return question{}, internal("%v", err)
 	}
-	q.outflow = signer.Outflow(p.Intent.Outflow...)
-	for _, o := range q.outflow {
-		q.assets = append(q.assets, o.Asset)
+	if err := ledger.CheckNeeds(needs); err != nil {
+		return question{}, internal("%v", err)
 	}
-	q.assets = append(q.assets, signer.AssetRequests)
-	for _, m := range needs.Measures {
-		if m.Window <= 0 {
-			return q, internal("a window of %s cannot be measured", m.Window)
-		}
-		q.longest = max(q.longest, m.Window)
-	}
-	q.measures = needs.Measures
-	return q, nil
+	return question{ledger.Of(p, time.Time{}), needs}, nil
 }
 
 // check refuses a proposal that is not for this journal or cannot be counted by its
@@ -145,12 +131,8 @@ func (t *turn) record(q question, rec *signer.Recorded, decide func(signer.Facts
 			return err
 		}
 	}
-	for _, r := range reservations(q.outflow) {
-		if err := t.reserve(q.fingerprint, r, rec.Leaf); err != nil {
-			return err
-		}
-	}
-	return nil
+	q.asks.Time = t.now
+	return t.reserve(q.asks, int64(rec.Leaf))
 }
 
 // judge asks for the decision and turns a panic into a refusal.
@@ -164,54 +146,25 @@ func judge(decide func(signer.Facts) signer.Decision, f signer.Facts) (d signer.
 	return decide(f), ""
 }
 
-// reservation is what an authorisation reserves of one asset.
-type reservation struct {
-	asset  string
-	amount *big.Int // nil: it has no bound
-}
-
-// reservations returns what an authorised outflow reserves, by asset: its bounds,
-// nothing added up across assets, and one request.
-func reservations(outflow []signer.Quantity) []reservation {
-	var out []reservation
-	for _, o := range outflow {
-		r := reservation{asset: o.Asset}
-		if n, ok := o.Bound(); ok {
-			r.amount = new(big.Int).Set(n)
-		}
-		out = append(out, r)
-	}
-	return append(out, reservation{signer.AssetRequests, big.NewInt(1)})
-}
-
-func (t *turn) reserve(fingerprint string, r reservation, leaf uint64) error {
-	var amount any
-	if r.amount != nil {
-		amount = r.amount.String()
-	}
-	if err := t.j.db.exec(sqlAddSpend, int64(leaf), r.asset, fingerprint, t.now.UnixNano(), amount); err != nil {
-		return err
-	}
-	t.j.spent.add(spendKey{fingerprint, r.asset}, spend{t.now.UnixNano(), r.amount})
-	return nil
-}
-
 // facts measures what a decision depends on.
-func (t *turn) facts(q question) (signer.Facts, error) {
-	f := signer.Facts{Time: t.now, Wall: t.moment.wall}
-	if err := t.j.spent.cover(t.j.db, t.now, q.longest, t.j.tree.size); err != nil {
+func (t *turn) facts(q question) (f signer.Facts, err error) {
+	f.Time, f.Wall = t.now, t.moment.wall
+	l, err := cover(t.j.ledger, t.j.db, q.needs, t.now, t.j.tree.size)
+	if err != nil {
 		return f, err
 	}
-	for _, asset := range q.assets {
-		for _, m := range q.measures {
-			f.Spent = append(f.Spent, t.j.spent.measure(q.fingerprint, asset, t.now, m.Window))
-		}
+	t.j.ledger = l
+	if f.Spent, err = l.Measure(q.asks, q.needs, t.now); err != nil {
+		return f, err
 	}
-	return f, nil
+	if q.needs.Recipients {
+		f.NewRecipients, err = newRecipients(t.j.db, q.asks)
+	}
+	return f, err
 }
 
 // Facts implements [signer.Journal]. Of the proposal it looks at the fingerprint of
-// the key and the outflow alone.
+// the key, the caller, and what the intent lets go to whom.
 func (j *Journal) Facts(_ context.Context, p signer.Proposal, needs signer.Needs) (signer.Facts, error) {
 	q, err := newQuestion(p, needs)
 	if err != nil {
@@ -287,30 +240,6 @@ func outcomeType(o signer.Outcome) signer.EventType {
 	default:
 		return ""
 	}
-}
-
-// Note implements [signer.Journal].
-func (j *Journal) Note(_ context.Context, e signer.Event) (uint64, error) {
-	switch e.Type {
-	case signer.EventAuthorized, signer.EventDenied, signer.EventSigned, signer.EventActed, signer.EventFailed:
-		return 0, internal("a %s event is recorded by Record or Finish only", e.Type)
-	}
-	if e.Proposal != nil || e.Facts != nil || e.Decision != nil || e.Outcome != nil {
-		return 0, internal("a %s event has no proposal, decision or outcome", e.Type)
-	}
-	var leaf uint64
-	err := j.do(func(t *turn) error {
-		var err error
-		leaf, err = t.leaf(e)
-		return err
-	})
-	return leaf, err
-}
-
-// Adopt implements [signer.Journal].
-func (j *Journal) Adopt(ctx context.Context, e signer.Event, bundle []byte) (uint64, error) {
-	e.Bundle = sha256.Sum256(bundle)
-	return j.Note(ctx, e)
 }
 
 // Lookup implements [signer.Journal].

@@ -142,6 +142,7 @@ func TestAProposalThatCannotBeCountedIsRefused(t *testing.T) {
 		"with an amount that is missing": func(p *signer.Proposal) { p.Intent.Outflow[0].N = nil },
 		"with an amount of no asset":     func(p *signer.Proposal) { p.Intent.Outflow[0].Asset = "" },
 		"with requests as an asset":      func(p *signer.Proposal) { p.Intent.Outflow[0].Asset = signer.AssetRequests },
+		"with an effect of requests":     func(p *signer.Proposal) { p.Intent.Effects[0].Quantity.Asset = signer.AssetRequests },
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := proposal(j, "a", "hot", wei(1))
@@ -151,8 +152,10 @@ func TestAProposalThatCannotBeCountedIsRefused(t *testing.T) {
 			}
 		})
 	}
-	if _, err := j.Record(t.Context(), proposal(j, "a", "hot"), over(0), allow); signer.CodeOf(err) != signer.CodeInternal {
-		t.Errorf("Record with a window of nothing: error = %v", err)
+	for _, m := range []signer.Measure{{}, {Window: day, Per: signer.PerFee}, {Window: day, Per: "moon"}} {
+		if _, err := j.Record(t.Context(), proposal(j, "a", "hot"), signer.Needs{Measures: []signer.Measure{m}}, allow); signer.CodeOf(err) != signer.CodeInternal {
+			t.Errorf("Record with the measure %v: error = %v", m, err)
+		}
 	}
 	if got := types(t, j); got != nil {
 		t.Errorf("leaves = %v, want none", got)

@@ -9,14 +9,18 @@ import (
 // that no other SQLite database is taken for one.
 const applicationID = 0x53574a4c
 
-// schemaVersion is in PRAGMA user_version. A later one is refused by name. Version 1
-// has no table acts: what it cannot hold, a program that knows no other would not
-// heed, so it must not open a later one.
-const schemaVersion = 2
+// schemaVersion is in PRAGMA user_version. A later one is refused by name: what a
+// version cannot hold, a program that knows no other would not heed. Version 1 has no
+// table acts; version 2 has none of what schemaRecipients has, nor callers in table
+// spends. See upgrade.
+const schemaVersion = 3
 
 // Integers named time are nanoseconds since 1970. Amounts are decimal text, as
 // they do not fit SQLite's integers.
-const schema = `
+const schema = schemaLog + schemaSpends + schemaActs + schemaRecipients
+
+// schemaLog is what every version has.
+const schemaLog = `
 CREATE TABLE meta (
 	name  TEXT PRIMARY KEY,
 	value TEXT NOT NULL
@@ -56,28 +60,66 @@ CREATE TABLE outcomes (
 	signed        INTEGER NOT NULL
 ) STRICT;
 
--- What each authorisation reserved, per asset. No amount: it has no bound.
-CREATE TABLE spends (
-	leaf   INTEGER NOT NULL,
-	asset  TEXT NOT NULL,
-	key    TEXT NOT NULL,
-	time   INTEGER NOT NULL,
-	amount TEXT,
-	PRIMARY KEY (leaf, asset)
-) STRICT, WITHOUT ROWID;
-
 CREATE TABLE checkpoints (
 	size INTEGER PRIMARY KEY,
 	time INTEGER NOT NULL,
 	note BLOB NOT NULL
 ) STRICT;
-` + schemaActs
+`
+
+// schemaSpends is as version 3 has it.
+const schemaSpends = `
+-- What each authorisation reserved, per asset. No amount: it has no bound.
+CREATE TABLE spends (
+	leaf   INTEGER NOT NULL,
+	asset  TEXT NOT NULL,
+	key    TEXT NOT NULL,
+	caller TEXT NOT NULL,
+	time   INTEGER NOT NULL,
+	amount TEXT,
+	PRIMARY KEY (leaf, asset)
+) STRICT, WITHOUT ROWID;
+`
 
 // schemaActs is what version 2 added.
 const schemaActs = `
 -- The authorisations of administrative requests.
 CREATE TABLE acts (
 	leaf INTEGER PRIMARY KEY
+) STRICT;
+`
+
+// schemaRecipients is what version 3 added.
+const schemaRecipients = `
+-- Whom each authorisation lets have what; an empty recipient is anybody.
+CREATE TABLE flows (
+	leaf      INTEGER NOT NULL,
+	recipient TEXT NOT NULL,
+	asset     TEXT NOT NULL,
+	amount    TEXT,
+	PRIMARY KEY (leaf, recipient, asset)
+) STRICT, WITHOUT ROWID;
+
+-- Whom each key was ever authorised to let have anything, and the first leaf that did.
+CREATE TABLE recipients (
+	key       TEXT NOT NULL,
+	recipient TEXT NOT NULL,
+	leaf      INTEGER NOT NULL,
+	PRIMARY KEY (key, recipient)
+) STRICT, WITHOUT ROWID;
+
+-- One row per leaf that put a policy in force. No bundle: none was kept.
+CREATE TABLE policies (
+	leaf    INTEGER PRIMARY KEY,
+	version BLOB NOT NULL,
+	bundle  BLOB
+) STRICT;
+CREATE INDEX policies_by_version ON policies (version);
+
+-- The bundles of policies, each once, by SHA-256.
+CREATE TABLE bundles (
+	sha256 BLOB PRIMARY KEY,
+	body   BLOB NOT NULL
 ) STRICT;
 `
 
@@ -98,8 +140,19 @@ const (
 	sqlGetOutcome    = `SELECT leaf, signed FROM outcomes WHERE authorization = ?`
 	sqlAddAct        = `INSERT INTO acts (leaf) VALUES (?)`
 	sqlActsFrom      = `SELECT leaf FROM acts WHERE leaf >= ? ORDER BY leaf LIMIT ?`
-	sqlAddSpend      = `INSERT INTO spends (leaf, asset, key, time, amount) VALUES (?, ?, ?, ?, ?)`
-	sqlSpendsFrom    = `SELECT key, asset, time, amount FROM spends WHERE leaf >= ? AND leaf < ? ORDER BY leaf, asset`
+	sqlAddSpend      = `INSERT INTO spends (leaf, asset, key, caller, time, amount) VALUES (?, ?, ?, ?, ?, ?)`
+	sqlSpendsFrom    = `SELECT leaf, asset, key, caller, time, amount FROM spends WHERE leaf >= ? AND leaf < ? ORDER BY leaf, asset`
+	sqlKeySpendsFrom = `SELECT leaf, asset, key, '', time, amount FROM spends WHERE leaf >= ? AND leaf < ? ORDER BY leaf, asset`
+	sqlAddFlow       = `INSERT INTO flows (leaf, recipient, asset, amount) VALUES (?, ?, ?, ?)`
+	sqlFlowsFrom     = `SELECT leaf, recipient, asset, amount FROM flows WHERE leaf >= ? AND leaf < ? ORDER BY leaf, recipient, asset`
+	sqlAddRecipient  = `INSERT INTO recipients (key, recipient, leaf) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`
+	sqlGetRecipient  = `SELECT leaf FROM recipients WHERE key = ? AND recipient = ?`
+	sqlAddPolicy     = `INSERT INTO policies (leaf, version, bundle) VALUES (?, ?, ?)`
+	sqlGetPolicy     = `SELECT version, bundle FROM policies WHERE leaf = ?`
+	sqlPolicies      = `SELECT leaf, time, type, version, bundle, EXISTS (SELECT 1 FROM bundles WHERE sha256 = bundle) FROM policies JOIN leaves USING (leaf) WHERE leaf < ? ORDER BY leaf DESC LIMIT ?`
+	sqlAddBundle     = `INSERT INTO bundles (sha256, body) VALUES (?, ?) ON CONFLICT DO NOTHING`
+	sqlGetBundle     = `SELECT body FROM bundles WHERE sha256 = ?`
+	sqlLatestBundle  = `SELECT sha256, body FROM policies JOIN bundles ON sha256 = bundle WHERE version = ? ORDER BY leaf DESC LIMIT 1`
 	sqlAddCheckpoint = `INSERT INTO checkpoints (size, time, note) VALUES (?, ?, ?)`
 	sqlCheckpoint    = `SELECT time, note FROM checkpoints ORDER BY size DESC LIMIT 1`
 	sqlGetMeta       = `SELECT value FROM meta WHERE name = ?`
@@ -135,15 +188,4 @@ func checkVersion(d *db) (version int64, err error) {
 		return 0, fmt.Errorf("the journal has schema version %d, which no release ever wrote", version)
 	}
 	return version, nil
-}
-
-// upgrade brings a journal of version 1 up to this one, as one step.
-func upgrade(d *db) error {
-	if err := d.script("BEGIN IMMEDIATE"); err != nil {
-		return err
-	}
-	if err := d.script(fmt.Sprintf("%s; PRAGMA user_version = %d; COMMIT", schemaActs, schemaVersion)); err != nil {
-		return fmt.Errorf("bring it from schema version 1 to %d: %w", schemaVersion, err)
-	}
-	return nil
 }

@@ -2,192 +2,37 @@ package journal
 
 import (
 	"math/big"
-	"slices"
 	"time"
 
 	"github.com/sealward/sealward/signer"
+	"github.com/sealward/sealward/signer/ledger"
 )
 
-// unbounded is the amount spent once a quantity without bound was authorised. No
-// amount of an asset that exists comes near it, so every limit over such a window
-// fails.
-var unbounded = new(big.Int).Lsh(big.NewInt(1), 256)
-
-// spends is what each key was authorised to spend, in memory: running sums over
-// windows, so that measuring one is O(1) amortised. The writer's turn owns it.
-type spends struct {
-	horizon time.Duration // the longest window that what is loaded covers
-	of      map[spendKey]*series
-}
-
-// spendKey is what limits count by: the public key, whatever it is called, and the
-// asset.
-type spendKey struct{ fingerprint, asset string }
-
-// spend is one reservation, or what was reserved at one moment: operations that
-// share a commit share its time, so under load there are fewer of these than
-// authorisations.
-type spend struct {
-	time   int64    // journal time, ns
-	amount *big.Int // nil: it has no bound
-}
-
-// series holds reservations in the order of time.
-type series struct {
-	all     []spend
-	windows []*window
-}
-
-// window is the running sum over series.all[first:].
-type window struct {
-	length    time.Duration
-	first     int
-	sum       big.Int
-	unbounded int // how many have no bound
-}
-
-func newSpends() *spends { return &spends{of: map[spendKey]*series{}} }
-
-// add counts a reservation. One of zero is left out: it spends nothing, and nothing
-// is freed when it leaves a window.
-func (s *spends) add(k spendKey, e spend) {
-	if e.amount != nil && e.amount.Sign() == 0 {
-		return
+// cover returns a ledger that holds what a policy needs to be told of: l, or one that
+// is read from disk where l does not reach as far, at the first request and when a policy
+// brings a longer window or counts by something else. Only what leaves before end
+// reserved is read.
+func cover(l *ledger.Ledger, d *db, n signer.Needs, now time.Time, end int64) (*ledger.Ledger, error) {
+	if l.Covers(n) {
+		return l, nil
 	}
-	q := s.of[k]
-	if q == nil {
-		q = &series{}
-		s.of[k] = q
+	fresh := ledger.Over(append(l.Reach(), n.Measures...)...)
+	var longest time.Duration
+	byKey := true
+	for _, m := range fresh.Reach() {
+		longest = max(longest, m.Window)
+		byKey = byKey && m.Per == signer.PerKey
 	}
-	for _, w := range q.windows {
-		w.count(e, 1)
-	}
-	if n := len(q.all); n > 0 && q.all[n-1].time == e.time && q.all[n-1].amount != nil && e.amount != nil {
-		q.all[n-1].amount = new(big.Int).Add(q.all[n-1].amount, e.amount)
-		return
-	}
-	q.all = append(q.all, e)
-}
-
-func (w *window) count(e spend, sign int) {
-	switch {
-	case e.amount == nil:
-		w.unbounded += sign
-	case sign > 0:
-		w.sum.Add(&w.sum, e.amount)
-	default:
-		w.sum.Sub(&w.sum, e.amount)
-	}
-}
-
-// measure returns what was spent in the window that ends now. An authorisation
-// whose outflow is wholly unknown, which has no asset, counts against every asset
-// but the count of requests, since it may have moved any.
-func (s *spends) measure(fingerprint, asset string, now time.Time, length time.Duration) signer.Spent {
-	out := signer.Spent{Asset: asset, Window: length, Amount: new(big.Int)}
-	oldest, endless := int64(0), 0
-	assets := []string{asset}
-	if asset != "" && asset != signer.AssetRequests {
-		assets = append(assets, "")
-	}
-	for _, a := range assets {
-		q := s.of[spendKey{fingerprint, a}]
-		if q == nil {
-			continue
-		}
-		w := q.window(now.UnixNano(), length)
-		if w.first == len(q.all) {
-			continue
-		}
-		out.Amount.Add(out.Amount, &w.sum)
-		endless += w.unbounded
-		if t := q.all[w.first].time; oldest == 0 || t < oldest {
-			oldest = t
-		}
-		q.prune(now.UnixNano(), s.horizon)
-	}
-	if endless > 0 && out.Amount.Cmp(unbounded) < 0 {
-		out.Amount.Set(unbounded)
-	}
-	if out.Amount.Sign() > 0 {
-		out.Frees = time.Unix(0, oldest).UTC().Add(length)
-	}
-	return out
-}
-
-// window returns the running sum over a window that ends now. What was reserved at
-// t counts while t > now - length.
-func (q *series) window(now int64, length time.Duration) *window {
-	i := slices.IndexFunc(q.windows, func(w *window) bool { return w.length == length })
-	if i < 0 {
-		w := &window{length: length}
-		for _, e := range q.all {
-			w.count(e, 1)
-		}
-		q.windows = append(q.windows, w)
-		i = len(q.windows) - 1
-	}
-	w := q.windows[i]
-	for w.first < len(q.all) && q.all[w.first].time <= now-int64(length) {
-		w.count(q.all[w.first], -1)
-		w.first++
-	}
-	return w
-}
-
-// prune forgets what no window can reach any more, once that is most of it.
-func (q *series) prune(now int64, horizon time.Duration) {
-	old := len(q.all) / 2
-	if old < 512 || q.all[old].time > now-int64(horizon) {
-		return
-	}
-	for _, w := range q.windows {
-		q.window(now, w.length)
-	}
-	for _, w := range q.windows {
-		old = min(old, w.first)
-	}
-	q.all = slices.Clone(q.all[old:])
-	for _, w := range q.windows {
-		w.first -= old
-	}
-}
-
-// cover makes sure that memory reaches back over a window, and reads it from disk
-// when it does not: at the first request, and when a policy brings a longer window.
-// Only reservations by leaves before end are read.
-func (s *spends) cover(d *db, now time.Time, length time.Duration, end int64) error {
-	if length <= s.horizon {
-		return nil
-	}
-	fresh := newSpends()
-	fresh.horizon = length
-	begin, err := firstAfter(d, now.UnixNano()-int64(length), end)
+	begin, err := firstAfter(d, now, longest, end)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	c, err := d.query(sqlSpendsFrom, 4, begin, end)
-	if err != nil {
-		return err
-	}
-	defer c.close()
-	for c.ok {
-		k, e, err := readSpend(c.row)
-		if err != nil {
-			return err
-		}
-		fresh.add(k, e)
-		if err := c.next(); err != nil {
-			return err
-		}
-	}
-	*s = *fresh
-	return nil
+	return fresh, spendings(d, begin, end, byKey, fresh.Add)
 }
 
-// firstAfter returns the first leaf before end whose time is after t, or end.
-// Times do not decrease, so it is found by halving.
-func firstAfter(d *db, t, end int64) (int64, error) {
+// firstAfter returns the first leaf before end that is in a window that ends now, or
+// end. Times do not decrease, so it is found by halving.
+func firstAfter(d *db, now time.Time, window time.Duration, end int64) (int64, error) {
 	lo, hi := int64(0), end
 	for lo < hi {
 		mid := lo + (hi-lo)/2
@@ -195,7 +40,7 @@ func firstAfter(d *db, t, end int64) (int64, error) {
 		if err != nil {
 			return 0, err
 		}
-		if at > t {
+		if now.Sub(time.Unix(0, at)) < window {
 			hi = mid
 		} else {
 			lo = mid + 1
@@ -204,31 +49,204 @@ func firstAfter(d *db, t, end int64) (int64, error) {
 	return lo, nil
 }
 
-// readSpend reads the columns key, asset, time, amount.
-func readSpend(row values) (spendKey, spend, error) {
-	var k spendKey
-	var e spend
-	var err error
-	if k.fingerprint, err = row.text(0); err != nil {
-		return k, e, err
+// spendings reads what leaves from begin on and before end reserved. By key alone, it
+// reads neither the callers nor table flows. What it passes to add is read over with
+// the next one.
+func spendings(d *db, begin, end int64, byKey bool, add func(ledger.Spending)) error {
+	query, flows := sqlSpendsFrom, &cursor{}
+	if byKey {
+		query = sqlKeySpendsFrom
 	}
-	if k.asset, err = row.text(1); err != nil {
-		return k, e, err
-	}
-	if e.time, err = row.int(2); err != nil {
-		return k, e, err
-	}
-	if row[3] == nil {
-		return k, e, nil
-	}
-	amount, err := row.text(3)
+	spends, err := d.query(query, 6, begin, end)
 	if err != nil {
-		return k, e, err
+		return err
 	}
-	n, ok := new(big.Int).SetString(amount, 10)
-	if !ok || n.Sign() < 0 {
-		return k, e, broken("amount %q in table spends is not a decimal", amount)
+	defer spends.close()
+	if !byKey {
+		if flows, err = d.query(sqlFlowsFrom, 4, begin, end); err != nil {
+			return err
+		}
+		defer flows.close()
 	}
-	e.amount = n
-	return k, e, nil
+	var s ledger.Spending
+	for leaf := int64(-1); spends.ok; {
+		row, err := readSpend(spends.row)
+		if err != nil {
+			return err
+		}
+		if row.leaf != leaf {
+			leaf = row.leaf
+			s = ledger.Spending{Key: row.key, Caller: row.caller, Time: time.Unix(0, row.time), Outflow: s.Outflow[:0]}
+		}
+		if row.asset != signer.AssetRequests { // which each has
+			s.Outflow = append(s.Outflow, quantity(row.asset, row.amount))
+		}
+		if err := spends.next(); err != nil {
+			return err
+		}
+		if spends.ok && spends.row[0] == leaf {
+			continue
+		}
+		if s.Flows, err = flowsOf(flows, leaf); err != nil {
+			return err
+		}
+		add(s)
+	}
+	return nil
+}
+
+// flowsOf reads on to the rows of a leaf and returns them. Rows of leaves in between
+// belong to nothing that was authorised.
+func flowsOf(c *cursor, leaf int64) (out []signer.Flow, err error) {
+	for c.ok {
+		row, err := readFlow(c.row)
+		if err != nil {
+			return nil, err
+		}
+		if row.leaf > leaf {
+			break
+		}
+		if row.leaf == leaf {
+			out = append(out, signer.Flow{Recipient: row.recipient, Quantity: quantity(row.asset, row.amount)})
+		}
+		if err := c.next(); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// quantity is what an amount in a table stands for.
+func quantity(asset string, amount *big.Int) signer.Quantity {
+	if amount == nil {
+		return signer.Quantity{Kind: signer.QuantityUnlimited, Asset: asset}
+	}
+	return signer.AtMost(asset, amount)
+}
+
+// reserve counts what an authorisation lets go, on disk and in memory.
+func (t *turn) reserve(s ledger.Spending, leaf int64) error {
+	d := t.j.db
+	for _, r := range spendRows(s, leaf) {
+		if err := d.exec(sqlAddSpend, r.leaf, r.asset, r.key, r.caller, r.time, decimal(r.amount)); err != nil {
+			return err
+		}
+	}
+	added, err := addFlows(d, s, leaf)
+	if err != nil {
+		return err
+	}
+	t.recipients += added
+	t.j.ledger.Add(s)
+	return nil
+}
+
+// addFlows records to whom an authorisation lets what go, and returns how many of them
+// were not known before.
+func addFlows(d *db, s ledger.Spending, leaf int64) (added int, err error) {
+	for _, r := range flowRows(s, leaf) {
+		if err := d.exec(sqlAddFlow, r.leaf, r.recipient, r.asset, decimal(r.amount)); err != nil {
+			return 0, err
+		}
+	}
+	for _, r := range s.Recipients() {
+		n, err := d.change(sqlAddRecipient, s.Key, r, leaf)
+		if err != nil {
+			return 0, err
+		}
+		added += int(n)
+	}
+	return added, nil
+}
+
+// newRecipients returns those that the key was never authorised to let have anything.
+func newRecipients(d *db, s ledger.Spending) (out []string, err error) {
+	row := make(values, 1)
+	for _, r := range s.Recipients() {
+		known, err := d.row(sqlGetRecipient, row, s.Key, r)
+		if err != nil {
+			return nil, err
+		}
+		if !known {
+			out = append(out, r)
+		}
+	}
+	return out, nil
+}
+
+// spendRow is a row of table spends.
+type spendRow struct {
+	leaf               int64
+	asset, key, caller string
+	time               int64
+	amount             *big.Int // nil: it has no bound
+}
+
+// spendRows are those of an authorisation: its outflow, nothing added up across
+// assets, and one request.
+func spendRows(s ledger.Spending, leaf int64) []spendRow {
+	out := make([]spendRow, 0, len(s.Outflow)+1)
+	for _, q := range s.Outflow {
+		out = append(out, spendRow{leaf, q.Asset, s.Key, s.Caller, s.Time.UnixNano(), ledger.Bound(q)})
+	}
+	return append(out, spendRow{leaf, signer.AssetRequests, s.Key, s.Caller, s.Time.UnixNano(), big.NewInt(1)})
+}
+
+// flowRow is a row of table flows.
+type flowRow struct {
+	leaf             int64
+	recipient, asset string
+	amount           *big.Int // nil: it has no bound
+}
+
+func flowRows(s ledger.Spending, leaf int64) []flowRow {
+	out := make([]flowRow, 0, len(s.Flows))
+	for _, f := range s.Flows {
+		out = append(out, flowRow{leaf, f.Recipient, f.Quantity.Asset, ledger.Bound(f.Quantity)})
+	}
+	return out
+}
+
+// decimal is an amount as a table has it.
+func decimal(n *big.Int) any {
+	if n == nil {
+		return nil
+	}
+	return n.String()
+}
+
+// readSpend reads the columns leaf, asset, key, caller, time, amount.
+func readSpend(row values) (r spendRow, err error) {
+	if r.leaf, err = row.int(0); err != nil {
+		return r, err
+	}
+	if r.asset, err = row.text(1); err != nil {
+		return r, err
+	}
+	if r.key, err = row.text(2); err != nil {
+		return r, err
+	}
+	if r.caller, err = row.text(3); err != nil {
+		return r, err
+	}
+	if r.time, err = row.int(4); err != nil {
+		return r, err
+	}
+	r.amount, err = row.amount(5, "spends")
+	return r, err
+}
+
+// readFlow reads the columns leaf, recipient, asset, amount.
+func readFlow(row values) (r flowRow, err error) {
+	if r.leaf, err = row.int(0); err != nil {
+		return r, err
+	}
+	if r.recipient, err = row.text(1); err != nil {
+		return r, err
+	}
+	if r.asset, err = row.text(2); err != nil {
+		return r, err
+	}
+	r.amount, err = row.amount(3, "flows")
+	return r, err
 }

@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"math/big"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/sealward/sealward/signer"
+	"github.com/sealward/sealward/signer/ledger"
 )
 
 // TestSpentIsExact compares with the definition: what was reserved at t counts in
@@ -66,20 +68,69 @@ func TestSpentIsExact(t *testing.T) {
 	}
 }
 
-func TestReservationsOfOneMomentAreHeldAsOne(t *testing.T) {
-	s, k := newSpends(), spendKey{"sha256:hot", eth}
-	at := time.Unix(1_000, 0)
-	for _, amount := range []*big.Int{big.NewInt(1), big.NewInt(2), nil, nil, big.NewInt(4)} {
-		s.add(k, spend{at.UnixNano(), amount})
+// TestFactsAreThoseOfALedgerThatForgetsNothing records at random, opens the journal
+// again at random, and asks for more as time goes on, as changes of policy do.
+func TestFactsAreThoseOfALedgerThatForgetsNothing(t *testing.T) {
+	const seed = 11
+	rnd := rand.New(rand.NewPCG(seed, seed))
+	h := newHost()
+	path := privateFile(t)
+	j := open(t, h.config(path))
+	whole, known := ledger.New(), map[string]bool{}
+	grown := allNeeds().Measures
+	rnd.Shuffle(len(grown), func(i, k int) { grown[i], grown[k] = grown[k], grown[i] })
+	for i := range 400 {
+		switch rnd.IntN(20) {
+		case 0:
+			h.pass(time.Duration(rnd.IntN(int(8 * time.Hour))))
+		case 1:
+			shut(t, j)
+			j = open(t, h.config(path))
+		default:
+			h.pass(time.Duration(rnd.IntN(4)) * 10 * time.Second)
+		}
+		p := proposal(j, fmt.Sprint(i), []string{"hot", "cold"}[rnd.IntN(2)], wei(rnd.Int64N(4)), signer.Exact(usdc, big.NewInt(rnd.Int64N(9))))
+		p.Caller.UID = 1000 + rnd.Uint32N(2)
+		for k := range p.Intent.Effects {
+			p.Intent.Effects[k].Counterparty = []string{acme, bank, "", fmt.Sprint("eip155:1:0x", i)}[rnd.IntN(4)]
+		}
+		if rnd.IntN(30) == 0 {
+			p.Intent.Effects[0].Quantity = signer.Quantity{Kind: signer.QuantityUnknown}
+			p.Intent.Outflow[0] = p.Intent.Effects[0].Quantity
+		}
+		needs := signer.Needs{Measures: grown[:1+i*len(grown)/400], Recipients: i%2 == 0}
+		decide := allow
+		if rnd.IntN(5) == 0 {
+			decide = deny
+		}
+		rec, err := j.Record(t.Context(), p, needs, decide)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := ledger.Of(p, rec.Time)
+		want, err := whole.Measure(s, needs, rec.Time)
+		if err != nil || fmt.Sprint(rec.Facts.Spent) != fmt.Sprint(want) {
+			t.Fatalf("seed %d, record %d: facts are\n%v, want\n%v (%v)", seed, i, rec.Facts.Spent, want, err)
+		}
+		var fresh []string
+		for _, r := range s.Recipients() {
+			if needs.Recipients && !known[p.Key.Name+r] {
+				fresh = append(fresh, r)
+			}
+		}
+		if !slices.Equal(rec.Facts.NewRecipients, fresh) {
+			t.Fatalf("seed %d, record %d: new recipients are %q, want %q", seed, i, rec.Facts.NewRecipients, fresh)
+		}
+		if rec.Decision.Verdict != signer.Allow {
+			continue
+		}
+		whole.Add(s)
+		for _, r := range s.Recipients() {
+			known[p.Key.Name+r] = true
+		}
 	}
-	s.add(k, spend{at.Add(time.Second).UnixNano(), big.NewInt(8)})
-	// What has no bound is not a number that another could be added to.
-	if n := len(s.of[k].all); n != 5 {
-		t.Errorf("%d elements for 3 + unbounded + unbounded + 4 at one moment and 8 at the next; want 5", n)
-	}
-	if got := s.measure(k.fingerprint, k.asset, at.Add(time.Minute), time.Minute); got.Amount.Cmp(big.NewInt(8)) != 0 {
-		t.Errorf("a minute after the first moment %v is spent; want 8", got.Amount)
-	}
+	shut(t, j)
+	intact(t, verify(t, trusting(t, path, j.Instance())))
 }
 
 func TestAWindowFreesAtTheMomentItSays(t *testing.T) {
@@ -134,7 +185,7 @@ func TestAnOutflowWithoutBoundMakesEveryLimitFail(t *testing.T) {
 					t.Fatal(err)
 				}
 				s, _ := f.Find(tc.asset, signer.Measure{Window: day}, "")
-				use := signer.LimitUse{Max: new(big.Int).Sub(unbounded, big.NewInt(1)), Spent: s.Amount, Amount: new(big.Int)}
+				use := signer.LimitUse{Max: new(big.Int).Lsh(big.NewInt(1), 255), Spent: s.Amount, Amount: new(big.Int)}
 				if use.Exceeded() != fails || (fails && !s.Frees.Equal(rec.Time.Add(day))) {
 					t.Errorf("%s: spent = %v, frees %s; want it to fail: %v", when, s.Amount, s.Frees, fails)
 				}
@@ -146,25 +197,6 @@ func TestAnOutflowWithoutBoundMakesEveryLimitFail(t *testing.T) {
 			h.pass(day)
 			check("after the window", false)
 		})
-	}
-}
-
-func TestMemoryForgetsWhatNoWindowReaches(t *testing.T) {
-	s := newSpends()
-	s.horizon = time.Hour
-	k := spendKey{"sha256:00", eth}
-	start := time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
-	for i := range 100_000 {
-		now := start.Add(time.Duration(i) * time.Second)
-		s.add(k, spend{now.UnixNano(), big.NewInt(1)})
-		for _, w := range []time.Duration{time.Minute, time.Hour} {
-			if got, want := s.measure(k.fingerprint, eth, now, w).Amount.Int64(), min(int64(i)+1, int64(w/time.Second)); got != want {
-				t.Fatalf("after %d: %d in %s, want %d", i, got, w, want)
-			}
-		}
-	}
-	if n := len(s.of[k].all); n > 3*3600 {
-		t.Errorf("%d reservations are in memory; an hour has 3600", n)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sealward/sealward/signer"
+	"github.com/sealward/sealward/signer/ledger"
 	"github.com/sealward/sealward/signer/receipt"
 )
 
@@ -35,12 +36,18 @@ type VerifyConfig struct {
 const (
 	sqlAllLeaves      = `SELECT leaf, time, type, salt, body FROM leaves ORDER BY leaf`
 	sqlAllHashes      = `SELECT first, hashes FROM commits ORDER BY first`
-	sqlAllSpends      = `SELECT key, asset, time, amount, leaf FROM spends ORDER BY leaf, asset`
+	sqlAllSpends      = `SELECT leaf, asset, key, caller, time, amount FROM spends ORDER BY leaf, asset`
+	sqlAllOlderSpends = `SELECT leaf, asset, key, '', time, amount FROM spends ORDER BY leaf, asset`
+	sqlAllFlows       = `SELECT leaf, recipient, asset, amount FROM flows ORDER BY leaf, recipient, asset`
 	sqlAllCheckpoints = `SELECT size, note FROM checkpoints ORDER BY size`
 	sqlCountRequests  = `SELECT count(*) FROM requests`
 	sqlCountOutcomes  = `SELECT count(*) FROM outcomes`
 	sqlCountActs      = `SELECT count(*) FROM acts`
+	sqlCountKnown     = `SELECT count(*) FROM recipients`
+	sqlCountPolicies  = `SELECT count(*) FROM policies`
+	sqlCountBundles   = `SELECT count(*) FROM bundles`
 	sqlIsAct          = `SELECT count(*) FROM acts WHERE leaf = ?`
+	sqlHadFlow        = `SELECT EXISTS (SELECT 1 FROM flows WHERE leaf = ?1 AND recipient = ?2) AND EXISTS (SELECT 1 FROM spends WHERE leaf = ?1 AND asset = 'requests' AND key = ?3)`
 )
 
 // Verify reads a journal that no daemon has open, recomputes everything from the
@@ -58,7 +65,7 @@ func Verify(ctx context.Context, c VerifyConfig) (Report, error) {
 	if err != nil {
 		return Report{}, fmt.Errorf("verify journal %s: %w", c.Path, err)
 	}
-	a := &audit{c: c, d: d, spent: newSpends(), roots: map[uint64][]signedRoot{}, off: map[string]int64{}}
+	a := &audit{c: c, d: d, ledger: ledger.Over(), roots: map[uint64][]signedRoot{}, off: map[string]int64{}, bundles: map[[32]byte]bool{}}
 	a.rep.Key = c.Trusted.String()
 	err = a.run(ctx)
 	if err = errors.Join(err, d.close(), release()); err != nil {
@@ -117,16 +124,20 @@ type audit struct {
 
 	tree     edge
 	last     time.Time // journal time of the leaf before
-	spent    *spends
+	ledger   *ledger.Ledger
 	roots    map[uint64][]signedRoot // by size
 	answered uint64                  // rows of outcomes that a leaf bears out
 	acts     uint64                  // authorisations of administrative requests
+	known    uint64                  // rows of recipients that a leaf bears out
+	policies uint64                  // leaves that put a policy in force
+	bundles  map[[32]byte]bool       // that such leaves name
 	off      map[string]int64        // leaves that disabled keys, by fingerprint
-	old      bool                    // it has no table acts
+	version  int64                   // of the schema
 	cut      bool                    // a leaf is missing or unreadable; the walk ended there
 
 	hashes hashStream
 	spends *cursor
+	flows  *cursor
 }
 
 func (a *audit) run(ctx context.Context) error {
@@ -134,11 +145,9 @@ func (a *audit) run(ctx context.Context) error {
 	if a.rep.Instance, err = meta(a.d, metaInstance); err != nil {
 		return err
 	}
-	version, err := checkVersion(a.d)
-	if err != nil {
+	if a.version, err = checkVersion(a.d); err != nil {
 		return err
 	}
-	a.old = version < 2
 	if err := a.collectRoots(); err != nil {
 		return err
 	}
@@ -146,10 +155,21 @@ func (a *audit) run(ctx context.Context) error {
 		return err
 	}
 	defer a.hashes.c.close()
-	if a.spends, err = a.d.query(sqlAllSpends, 5); err != nil {
+	query := sqlAllSpends
+	if a.version < 3 {
+		query = sqlAllOlderSpends
+	}
+	if a.spends, err = a.d.query(query, 6); err != nil {
 		return err
 	}
 	defer a.spends.close()
+	a.flows = &cursor{}
+	if a.version >= 3 {
+		if a.flows, err = a.d.query(sqlAllFlows, 4); err != nil {
+			return err
+		}
+		defer a.flows.close()
+	}
 	if err := a.walk(ctx); err != nil {
 		return err
 	}
@@ -344,26 +364,33 @@ func (a *audit) leftovers() error {
 		a.rep.problem(-1, time.Time{}, "%s: it was signed at %d leaves, but only %d are left; the end was cut off, or an old copy put back",
 			a.roots[size][0].from, size, a.rep.Leaves)
 	}
-	if a.spends.ok {
-		leaf, err := values(a.spends.row).int(4)
+	for i, c := range []*cursor{a.spends, a.flows} {
+		if !c.ok {
+			continue
+		}
+		leaf, err := values(c.row).int(0)
 		if err != nil {
 			return err
 		}
-		a.rep.problem(leaf, time.Time{}, "table spends has rows of this leaf, which does not exist")
+		a.rep.problem(leaf, time.Time{}, "table %s has rows of this leaf, which does not exist", []string{"spends", "flows"}[i])
 	}
 	if a.hashes.c.ok || len(a.hashes.rest) > 0 {
 		a.rep.problem(-1, time.Time{}, "the stored tree has more hashes than %d leaves make; the end was cut off", a.rep.Leaves)
 	}
-	type table struct {
+	type count struct {
 		query, table string
 		want         uint64
 	}
-	tables := []table{
+	tables := []count{
 		{sqlCountRequests, "requests", a.rep.Authorized + a.rep.Denied},
 		{sqlCountOutcomes, "outcomes", a.answered},
 	}
-	if !a.old {
-		tables = append(tables, table{sqlCountActs, "acts", a.acts})
+	if a.version >= 2 {
+		tables = append(tables, count{sqlCountActs, "acts", a.acts})
+	}
+	if a.version >= 3 {
+		tables = append(tables, count{sqlCountKnown, "recipients", a.known}, count{sqlCountPolicies, "policies", a.policies},
+			count{sqlCountBundles, "bundles", uint64(len(a.bundles))})
 	}
 	for _, t := range tables {
 		n, err := a.d.integer(t.query)

@@ -41,6 +41,8 @@ type turn struct {
 	hashes  []byte // what the new leaves add to the tree
 	ran     []*op
 	settled bool
+
+	recipients int // that became known
 }
 
 // do queues an operation and returns once it has been run and committed. There is

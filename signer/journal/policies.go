@@ -1,0 +1,155 @@
+package journal
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/sealward/sealward/signer"
+)
+
+// Note implements [signer.Journal].
+func (j *Journal) Note(_ context.Context, e signer.Event) (uint64, error) {
+	if e.Bundle != ([32]byte{}) {
+		return 0, internal("the bundle of a policy is kept by Adopt only")
+	}
+	return j.note(e, nil)
+}
+
+// Adopt implements [signer.Journal]. The leaf and the bundle become durable together;
+// a bundle that is kept already is not kept twice.
+func (j *Journal) Adopt(_ context.Context, e signer.Event, bundle []byte) (uint64, error) {
+	if len(bundle) == 0 {
+		return 0, internal("a policy without a bundle cannot be put in force")
+	}
+	e.Bundle = sha256.Sum256(bundle)
+	if !adopts(e) {
+		return 0, internal("a %s event with code %q puts no policy in force", e.Type, e.Code)
+	}
+	return j.note(e, bundle)
+}
+
+// adopts reports whether an event puts a policy in force.
+func adopts(e signer.Event) bool {
+	in := e.Type == signer.EventStarted || e.Type == signer.EventPolicy
+	return in && e.Code == "" && (e.Policy != [32]byte{} || e.Bundle != [32]byte{})
+}
+
+// note records an event that has no proposal.
+func (j *Journal) note(e signer.Event, bundle []byte) (leaf uint64, err error) {
+	switch e.Type {
+	case signer.EventAuthorized, signer.EventDenied, signer.EventSigned, signer.EventActed, signer.EventFailed:
+		return 0, internal("a %s event is recorded by Record or Finish only", e.Type)
+	}
+	if e.Proposal != nil || e.Facts != nil || e.Decision != nil || e.Outcome != nil {
+		return 0, internal("a %s event has no proposal, decision or outcome", e.Type)
+	}
+	err = j.do(func(t *turn) error {
+		var err error
+		if leaf, err = t.leaf(e); err != nil || !adopts(e) {
+			return err
+		}
+		t.bytes += len(bundle)
+		return adopt(j.db, int64(leaf), e, bundle)
+	})
+	return leaf, err
+}
+
+// adopt records that a leaf put a policy in force, and keeps its bundle if there is one.
+func adopt(d *db, leaf int64, e signer.Event, bundle []byte) error {
+	var digest driver.Value
+	if e.Bundle != ([32]byte{}) {
+		digest = e.Bundle[:]
+	}
+	if err := d.exec(sqlAddPolicy, leaf, e.Policy[:], digest); err != nil || len(bundle) == 0 {
+		return err
+	}
+	return d.exec(sqlAddBundle, digest, bundle)
+}
+
+// Adopted is one leaf that put a policy in force.
+type Adopted struct {
+	Leaf    uint64
+	Time    time.Time
+	Type    signer.EventType // a start or a change
+	Version [32]byte
+	Bundle  [32]byte // its SHA-256; zero: journals before schema version 3 kept none
+	Kept    bool     // the bundle is in the journal
+}
+
+// Policies returns what put a policy in force by leaves before one, the latest first:
+// at most limit of them. Before 0 are all of them.
+func (j *Journal) Policies(_ context.Context, before uint64, limit int) (out []Adopted, err error) {
+	if before == 0 {
+		before = math.MaxInt64
+	}
+	err = j.do(func(*turn) error {
+		c, err := j.db.query(sqlPolicies, 6, int64(min(before, math.MaxInt64)), int64(min(max(limit, 0), maxPage)))
+		if err != nil {
+			return err
+		}
+		defer c.close()
+		for c.ok {
+			a, err := readAdopted(c.row)
+			if err != nil {
+				return err
+			}
+			out = append(out, a)
+			if err := c.next(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// readAdopted reads the columns leaf, time, type, version, bundle, kept.
+func readAdopted(row values) (a Adopted, err error) {
+	leaf, err1 := row.int(0)
+	at, err2 := row.int(1)
+	kind, err3 := row.text(2)
+	version, err4 := row.blob(3)
+	kept, err5 := row.int(5)
+	var bundle []byte
+	if row[4] != nil {
+		bundle, err = row.blob(4)
+	}
+	if err := errors.Join(err1, err2, err3, err4, err5, err); err != nil {
+		return a, err
+	}
+	if len(version) != 32 || (bundle != nil && len(bundle) != 32) {
+		return a, broken("leaf %d: its row in table policies has digests of %d and %d bytes instead of 32", leaf, len(version), len(bundle))
+	}
+	a = Adopted{Leaf: uint64(leaf), Time: time.Unix(0, at).UTC(), Type: signer.EventType(kind), Version: [32]byte(version), Kept: kept == 1}
+	copy(a.Bundle[:], bundle)
+	return a, nil
+}
+
+// PolicyBundle returns the latest kept bundle that was put in force under a version of
+// the policy, or false.
+func (j *Journal) PolicyBundle(_ context.Context, version [32]byte) (bundle []byte, ok bool, err error) {
+	row := make(values, 2)
+	err = j.do(func(t *turn) error {
+		var err error
+		ok, err = j.db.row(sqlLatestBundle, row, version[:])
+		return err
+	})
+	if err != nil || !ok {
+		return nil, false, err
+	}
+	digest, err1 := row.blob(0)
+	bundle, err2 := row.blob(1)
+	err = errors.Join(err1, err2)
+	if sum := sha256.Sum256(bundle); err == nil && string(sum[:]) != string(digest) {
+		err = fmt.Errorf("it has SHA-256 %x, its leaf says %x; check the journal with 'sealward journal verify'", sum, digest)
+	}
+	if err != nil {
+		return nil, false, &signer.Error{Code: signer.CodeInternal, Detail: "the bundle of this policy cannot be read back", Err: err}
+	}
+	return bundle, true, nil
+}
