@@ -27,9 +27,9 @@ func TestAdministrativeRequests(t *testing.T) {
 		return func(t *testing.T, p *signer.Proposal) { administers(t, p); change(p) }
 	}
 	run(t, map[string]decision{
-		"no rule at all": {assetsText, administers, nil, false, []string{`none lets uid:1000 use key "sealward"`}},
+		"no rule at all": {assetsText + elsewhere, administers, nil, false, []string{`none lets uid:1000 use key "sealward"`}},
 		"a rule for everything names nobody's key":       {allow(""), administers, nil, false, []string{`none lets uid:1000 use key "sealward"`}},
-		"nor does one that is true of this kind":         {allow("kinds = [\"sealward.admin\"]\nwhen = \"kind == 'sealward.admin'\""), administers, nil, false, []string{"none lets"}},
+		"nor does one that is true of this kind":         {allow("when = \"kind == 'sealward.admin'\""), administers, nil, false, []string{"none lets"}},
 		"nor one for another key":                        {allow(`keys = ["hot", "treasury"]`), administers, nil, false, []string{"none lets"}},
 		"a rule that names it":                           {admin(""), administers, nil, true, nil},
 		"beside other keys":                              {allow(`keys = ["hot", "sealward"]`), administers, nil, true, nil},
@@ -57,11 +57,11 @@ func TestOnlyARuleThatNamesItGrantsSealwardItself(t *testing.T) {
 		policy string
 		want   bool
 	}{
-		"no rule":                   {assetsText, false},
+		"no rule":                   {assetsText + elsewhere, false},
 		"a rule for every key":      {allow(""), false},
 		"a rule that names it":      {admin(""), true},
 		"a rule for another caller": {admin(`callers = ["user:alice"]`), false},
-		"a rule that denies":        {assetsText + "rule \"no\" {\n  keys = [\"sealward\"]\n  deny = \"no\"\n}\n", false},
+		"a rule that denies":        {assetsText + elsewhere + "rule \"no\" {\n  keys = [\"sealward\"]\n  deny = \"no\"\n}\n", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := load(t, tt.policy)

@@ -5,6 +5,7 @@ import (
 	"math/big"
 	"regexp"
 	"strings"
+	"unicode"
 
 	"github.com/sealward/sealward/signer"
 )
@@ -25,7 +26,7 @@ func (as assets) names() []string { return sortedKeys(as) }
 func (as assets) amount(text string) (signer.Asset, *big.Int, error) {
 	m := amountText.FindStringSubmatch(text)
 	if m == nil {
-		return signer.Asset{}, nil, fmt.Errorf("amount %q: want a number, one space and an asset, such as \"2.5 eth\"; the decimal sign is a point", text)
+		return signer.Asset{}, nil, fmt.Errorf("amount %q: want a number, one space and an asset, such as \"2.5 eth\"; %s", text, as.slip(text))
 	}
 	whole, fraction, name := m[1], m[2], m[3]
 	asset, ok := as[name]
@@ -33,7 +34,7 @@ func (as assets) amount(text string) (signer.Asset, *big.Int, error) {
 		return signer.Asset{}, nil, fmt.Errorf("amount %q: no asset is named %q%s", text, name, didYouMean(name, as.names()))
 	}
 	if len(fraction) > asset.Decimals {
-		return signer.Asset{}, nil, fmt.Errorf("amount %q has %d decimal places; %s has %d", text, len(fraction), name, asset.Decimals)
+		return signer.Asset{}, nil, fmt.Errorf("amount %q has %d decimal places; %s has %d, so write at most %d digits behind the point", text, len(fraction), name, asset.Decimals, asset.Decimals)
 	}
 	n, ok := new(big.Int).SetString(whole+fraction+strings.Repeat("0", asset.Decimals-len(fraction)), 10)
 	if !ok {
@@ -41,6 +42,32 @@ func (as assets) amount(text string) (signer.Asset, *big.Int, error) {
 	}
 	return asset, n, nil
 }
+
+// slip says what is wrong with a text that is no amount.
+func (as assets) slip(text string) string {
+	switch {
+	case strings.ContainsFunc(text, func(r rune) bool { return r > unicode.MaxASCII }):
+		return "there is a character in it that only looks like one of those; type it anew"
+	case strings.Contains(text, ","):
+		return "the decimal sign is a point, and thousands have no sign: \"1000 eth\""
+	case bare.MatchString(text):
+		return "it does not say of what; there are: " + strings.Join(as.names(), ", ")
+	case amountText.MatchString(strings.ToLower(text)):
+		return "names of assets are in lower case"
+	case glued.MatchString(text):
+		return "the space is missing"
+	case turned.MatchString(text):
+		return "the number comes first"
+	default:
+		return "the decimal sign is a point"
+	}
+}
+
+var (
+	bare   = regexp.MustCompile(`^[0-9.]+ *$`)
+	glued  = regexp.MustCompile(`^[0-9.]+[A-Za-z][A-Za-z0-9_]*$`)
+	turned = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]* *[0-9.]+$`)
+)
 
 // formatAmount writes base units in the owner's unit and raw, so that a reader
 // can check one against the other: "2.5 eth (2500000000000000000)".

@@ -53,7 +53,7 @@ func (l *loader) fileName(a *hcl.Attribute) (string, bool) {
 		return "", false
 	}
 	if !fs.ValidPath(name) || name == "." {
-		l.fail(a.Expr.Range(), "%s %q: want a name below the folder of this file, such as \"lists/tokens.json\": relative, and without . or .. or a slash too many", a.Name, name)
+		l.fail(a.Expr.Range(), "%s %q: want a name below the folder of this file, such as \"lists/tokens.json\" or \"approvers/alice.pem\": relative, and without . or .. or a slash too many", a.Name, name)
 		return "", false
 	}
 	return name, true

@@ -47,7 +47,7 @@ addresses "ours" {
   entries = { "` + vault + `" = "Vault", "` + acme + `" = "Acme" }
 }
 `
-	p := load(t, src)
+	p := load(t, src+elsewhere)
 	book := p.Book()
 	for id, want := range map[string]signer.Asset{
 		ether: {ID: ether, Name: "eth", Decimals: 18},
@@ -94,7 +94,7 @@ func TestASymbolOfAListDoesNotPassForTheOwners(t *testing.T) {
 	sum := sha256.Sum256([]byte(src))
 	env := testEnv()
 	env.Files = func(string) ([]byte, error) { return []byte(src), nil }
-	p, err := Load("policy.hcl", []byte(assetsText+strings.Replace(listBlock, tokensDigest, hex.EncodeToString(sum[:]), 1)), env)
+	p, err := Load("policy.hcl", []byte(assetsText+strings.Replace(listBlock, tokensDigest, hex.EncodeToString(sum[:]), 1)+elsewhere), env)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func TestListsMustAgree(t *testing.T) {
 		sum := sha256.Sum256([]byte(lists[name]))
 		return fmt.Sprintf("token_list %q {\n  file = %q\n  sha256 = \"%x\"\n}\n", name, name, sum)
 	}
-	p, err := Load("policy.hcl", []byte("version = 1\n"+block("one.json")+block("same.json")), env)
+	p, err := Load("policy.hcl", []byte("version = 1\n"+block("one.json")+block("same.json")+elsewhere), env)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,12 +245,12 @@ func TestTheVersionBindsTheFiles(t *testing.T) {
 	}
 	lists["tokens.json"] = listJSON(tokenJSON(1, "0x6B175474E89094C44Da98b954EedeAC495271d0F", `"DAI"`, 18, ""))
 	sum := sha256.Sum256([]byte(lists["tokens.json"]))
-	pinned := assetsText + strings.Replace(listBlock, tokensDigest, hex.EncodeToString(sum[:]), 1)
-	if got, plain := version(pinned), bundleDigest([]byte(pinned), load(t, assetsText).keys, nil); got == plain {
+	pinned := assetsText + elsewhere + strings.Replace(listBlock, tokensDigest, hex.EncodeToString(sum[:]), 1)
+	if got, plain := version(pinned), bundleDigest([]byte(pinned), load(t, assetsText+elsewhere).keys, nil); got == plain {
 		t.Error("the files are not part of the version")
 	}
-	src := assetsText + safeBlock
-	if got, plain := version(src), bundleDigest([]byte(src), load(t, assetsText).keys, nil); got != plain {
+	src := assetsText + elsewhere + safeBlock
+	if got, plain := version(src), bundleDigest([]byte(src), load(t, assetsText+elsewhere).keys, nil); got != plain {
 		t.Error("a policy that names no files has another version than before")
 	}
 }
@@ -265,7 +265,7 @@ func BenchmarkBook(b *testing.B) {
 	sum := sha256.Sum256([]byte(src))
 	env := testEnv()
 	env.Files = func(string) ([]byte, error) { return []byte(src), nil }
-	p, err := Load("policy.hcl", []byte(assetsText+strings.Replace(listBlock, tokensDigest, hex.EncodeToString(sum[:]), 1)), env)
+	p, err := Load("policy.hcl", []byte(assetsText+strings.Replace(listBlock, tokensDigest, hex.EncodeToString(sum[:]), 1)+elsewhere), env)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -25,6 +25,9 @@ var (
 // checkAccount returns what is wrong with a CAIP-10 account id, or nil.
 func checkAccount(id string) error {
 	cut := strings.LastIndexByte(id, ':')
+	if cut < 0 && evmAddress.MatchString(id) {
+		return fmt.Errorf("account %q does not say on which chain it is; want a CAIP-10 id, which for Ethereum is %q", id, "eip155:1:"+id)
+	}
 	if cut < 0 {
 		return fmt.Errorf("account %q: want a CAIP-10 id such as \"eip155:1:0x...\": chain and address", id)
 	}
@@ -33,7 +36,7 @@ func checkAccount(id string) error {
 		return fmt.Errorf("account %q: %w", id, err)
 	}
 	if strings.HasPrefix(chain, "eip155:") {
-		return checkEVMAddress(address)
+		return checkEVMAddress(chain+":", address)
 	}
 	if !accountAddress.MatchString(address) {
 		return fmt.Errorf("account %q: %q is not an address (CAIP-10)", id, address)
@@ -74,7 +77,7 @@ func checkAsset(id string) error {
 	default:
 		return fmt.Errorf("asset id %q: no standard of an EVM chain's tokens is named %q%s", id, namespace, didYouMean(namespace, []string{"slip44", "erc20", "erc721", "erc1155"}))
 	}
-	return checkEVMAddress(contract)
+	return checkEVMAddress(strings.TrimSuffix(id, name)+namespace+":", contract)
 }
 
 func checkChain(id string) error {
@@ -88,11 +91,11 @@ func checkChain(id string) error {
 }
 
 // checkEVMAddress insists on the checksum of EIP-55. It offers the checksummed
-// form only for an address that was written without one: where a checksum is
+// form, with what stands before it, only for an address that was written without one: where a checksum is
 // there and wrong, a digit is wrong too, and a "corrected" one would hide it.
-func checkEVMAddress(s string) error {
+func checkEVMAddress(before, s string) error {
 	if !evmAddress.MatchString(s) {
-		return fmt.Errorf("address %q: want 0x and 40 hexadecimal digits", s)
+		return fmt.Errorf("address %q: want 0x and 40 hexadecimal digits, and after 0x it has %d characters; copy it again from its source", s, max(0, len(s)-2))
 	}
 	digits := s[2:]
 	want := checksummed(digits)
@@ -100,7 +103,7 @@ func checkEVMAddress(s string) error {
 	case s == want:
 		return nil
 	case digits == strings.ToLower(digits) || digits == strings.ToUpper(digits):
-		return fmt.Errorf("address %q has no EIP-55 checksum; compare every digit with its source, then write %q", s, want)
+		return fmt.Errorf("address %q has no EIP-55 checksum; compare every digit with its source, then write %q", s, before+want)
 	default:
 		return fmt.Errorf("address %q: its EIP-55 checksum does not match: at least one digit is wrong; copy it again from its source", s)
 	}

@@ -59,6 +59,7 @@ func newLiteralChecks(e Env, as assets) literalChecks {
 // check looks at every part of a condition that CEL found well typed.
 func (c *conditions) check(a *ast.AST) []defect {
 	var out []defect
+	joins := 0
 	for _, e := range ast.MatchDescendants(ast.NavigateAST(a), ast.AllMatcher()) {
 		switch e.Kind() {
 		case ast.StructKind:
@@ -69,6 +70,13 @@ func (c *conditions) check(a *ast.AST) []defect {
 			}
 		case ast.CallKind:
 			out = append(out, c.checkCall(a, e)...)
+			if isJoin(a, e) {
+				joins++
+			}
+			if joins == maxJoins+1 {
+				joins++
+				out = append(out, defect{e.ID(), fmt.Sprintf("a condition joins lists with + at most %d times; look at one after the other", maxJoins)})
+			}
 		case ast.SelectKind:
 			if sel := e.AsSelect(); isAttributes(a, sel.Operand()) {
 				out = append(out, c.checkAttribute(e.ID(), sel.FieldName())...)
@@ -149,6 +157,21 @@ func comparable(id int64, operator string, operands ...*types.Type) []defect {
 		return []defect{{id, fmt.Sprintf("a value of type %s cannot be compared as a whole; compare its fields or elements", typeName(t))}}
 	}
 	return nil
+}
+
+// maxJoins bounds how many lists are joined to one. To find an element of such a list,
+// CEL goes through all of them, and counts one step.
+const maxJoins = 16
+
+// isJoin recognises + between lists, but for that by which CEL's own map and filter add
+// to their result.
+func isJoin(a *ast.AST, e ast.Expr) bool {
+	call := e.AsCall()
+	if call.FunctionName() != operators.Add || a.GetType(e.ID()).Kind() != types.ListKind {
+		return false
+	}
+	first := call.Args()[0]
+	return first.Kind() != ast.IdentKind || !strings.HasPrefix(first.AsIdent(), "@")
 }
 
 // checkLiterals checks the literals that a subject is compared with.

@@ -8,23 +8,20 @@ import (
 	"strings"
 
 	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/cost"
 	"cel.dev/cel-go/common/env"
 	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/common/types/traits"
+
+	"github.com/hashicorp/hcl/v2"
 )
 
 type activation = cel.Activation
 
-const (
-	// maxCost bounds one evaluation: about one unit per step. A condition of ten
-	// steps on each of 500 effects costs 5,000; the bound stands for 1 to 8 ms, in
-	// which nothing else is recorded.
-	maxCost = 20_000
-	// maxCondition bounds the text of a condition, in characters.
-	maxCondition = 16 << 10
-)
+// maxCondition bounds the text of a condition, in characters.
+const maxCondition = 16 << 10
 
 // variables are the names that every condition knows, and their types.
 var variables = map[string]*types.Type{
@@ -45,6 +42,7 @@ var variables = map[string]*types.Type{
 	"caller.socket":   types.StringType,
 	"caller.unit":     types.StringType,
 	"time":            types.TimestampType,
+	"new_recipients":  types.NewListType(types.StringType),
 }
 
 // removed are functions of standard CEL that would let a condition step out of
@@ -56,7 +54,8 @@ type conditions struct {
 	cel       *cel.Env
 	names     []string // every variable and constant
 	literal   literalChecks
-	constants map[string]string // the values of assets.NAME and contracts.NAME
+	constants map[string]string            // the values of assets.NAME and contracts.NAME
+	bookSizes map[string]cost.SizeEstimate // of addresses.NAME
 }
 
 func newConditions(e Env, as assets, bs books, cs map[string]contract) (*conditions, error) {
@@ -64,6 +63,7 @@ func newConditions(e Env, as assets, bs books, cs map[string]contract) (*conditi
 	for _, name := range removed {
 		subset.AddExcludedFunctions(env.NewFunction(name))
 	}
+	subset.AddExcludedFunctions(env.NewFunction(operators.Multiply)) // ours takes its place
 	registry, err := types.NewRegistry()
 	if err != nil {
 		return nil, err
@@ -75,8 +75,9 @@ func newConditions(e Env, as assets, bs books, cs map[string]contract) (*conditi
 		cel.ParserExpressionSizeLimit(maxCondition),
 		cel.ExtendedValidations(),
 		cel.DefaultUTCTimeZone(true),
+		cel.CostModel(prices()...),
 	}
-	c := &conditions{literal: newLiteralChecks(e, as), constants: map[string]string{}}
+	c := &conditions{literal: newLiteralChecks(e, as), constants: map[string]string{}, bookSizes: map[string]cost.SizeEstimate{}}
 	for _, name := range sortedKeys(variables) {
 		c.names = append(c.names, name)
 		opts = append(opts, cel.Variable(name, variables[name]))
@@ -93,6 +94,7 @@ func newConditions(e Env, as assets, bs books, cs map[string]contract) (*conditi
 	}
 	for _, name := range sortedKeys(bs) {
 		c.names = append(c.names, "addresses."+name)
+		c.bookSizes["addresses."+name] = sizeOf(bs[name])
 		opts = append(opts, cel.Constant("addresses."+name, types.NewMapType(types.StringType, types.StringType),
 			types.NewStringStringMap(types.DefaultTypeAdapter, bs[name])))
 	}
@@ -119,6 +121,7 @@ func amountFunctions(as assets) []cel.EnvOption {
 				return amount{asset.ID, n}
 			}))),
 		cel.Function(operators.Add, cel.Overload("add_amount", []*types.Type{amountType, amountType}, amountType)),
+		multiplication(),
 	}
 	for _, op := range []string{operators.Less, operators.LessEquals, operators.Greater, operators.GreaterEquals} {
 		opts = append(opts, cel.Function(op, cel.Overload(op+"amount", []*types.Type{amountType, amountType}, types.BoolType)))
@@ -128,7 +131,15 @@ func amountFunctions(as assets) []cel.EnvOption {
 
 // condition is a compiled expression. It may be evaluated by any number of
 // goroutines.
-type condition struct{ program cel.Program }
+type condition struct {
+	program cel.Program
+	text    string   // as the owner wrote it
+	env     *cel.Env // that compiles it again, to explain what became of it
+	// recipients says whether it asks which are new.
+	recipients bool
+	cost       uint64    // in steps, at most
+	at         hcl.Range // where it stands
+}
 
 // holds evaluates the condition. Anything but true or false is an error.
 func (c *condition) holds(in *inputs) (bool, error) {
@@ -155,13 +166,13 @@ func (c *conditions) compile(r *reader, src source) *condition {
 	}
 	ast, issues := c.cel.Compile(src.text)
 	if errs := issues.Errors(); len(errs) > 0 {
-		for _, e := range errs {
-			r.fail(src.span(e.Location.Line(), e.Location.Column()), "%s", c.explain(e.Message))
+		for _, m := range c.mistakes(src, errs) {
+			r.fail(src.span(m.line, m.column), "%s", m.text)
 		}
 		return nil
 	}
 	if ast.OutputType() != types.BoolType {
-		r.fail(src.whole, "the condition gives %s; it must be true or false", typeName(ast.OutputType()))
+		r.fail(src.whole, "the condition gives %s; it must be true or false, so compare it with something, as in size(effects) == 1", typeName(ast.OutputType()))
 		return nil
 	}
 	if defects := c.check(ast.NativeRep()); len(defects) > 0 {
@@ -171,12 +182,16 @@ func (c *conditions) compile(r *reader, src source) *condition {
 		}
 		return nil
 	}
-	program, err := c.cel.Program(ast, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCost))
+	steps, ok := c.affordable(r, src, ast)
+	if !ok {
+		return nil
+	}
+	program, err := c.cel.Program(ast, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxConditionCost), readAmounts())
 	if err != nil {
 		r.fail(src.whole, "prepare the condition: %v", err)
 		return nil
 	}
-	return &condition{program}
+	return &condition{program, src.text, c.cel, mentions(ast.NativeRep(), "new_recipients"), steps, src.whole}
 }
 
 var (
@@ -197,7 +212,7 @@ func (c *conditions) explain(message string) string {
 	if m := overload.FindStringSubmatch(message); m != nil {
 		hint := ""
 		if strings.Contains(m[2], "amount") {
-			hint = "; an amount is written amount(\"2.5 eth\")"
+			hint = "; an amount is written amount('2.5 eth')"
 		}
 		return fmt.Sprintf("%s does not apply to %s%s", strings.Trim(m[1], "_@"), m[2], hint)
 	}
@@ -209,7 +224,7 @@ func (c *conditions) explain(message string) string {
 	case m == nil:
 		return message
 	case m[1] == "claim":
-		return "the claim is the caller's unverified text; a condition cannot use it"
+		return "the claim is the caller's unverified text, and a condition cannot use it; remove it"
 	case slices.Contains(removed, m[1]):
 		return fmt.Sprintf("%s() is not part of conditions", m[1])
 	case s != nil:

@@ -9,13 +9,13 @@ import (
 	"github.com/sealward/sealward/signer"
 )
 
-// Grants reports whether some rule that allows names the caller and the key. It
+// Grants reports whether some rule that lets through names the caller and the key. It
 // says nothing about what the rule lets through.
 func (p *Policy) Grants(c signer.Caller, k signer.KeyInfo) bool {
 	if p == nil || !c.Identified || !p.binds(k) {
 		return false
 	}
-	return slices.ContainsFunc(p.rules, func(r rule) bool { return r.allow && r.names(c, k.Name) })
+	return slices.ContainsFunc(p.rules, func(r rule) bool { return r.lets() && r.names(c, k.Name) })
 }
 
 // binds reports whether a key is the one that its name stood for at load. Sealward
@@ -29,45 +29,52 @@ func (p *Policy) binds(k signer.KeyInfo) bool {
 }
 
 // Decide says what the policy makes of a proposal. A rule that denies wins over
-// everything; then a condition that cannot be evaluated, whichever rule it
-// belongs to; then it takes a rule that allows, and every limit of every rule
-// that does.
+// everything, and so does a condition that cannot be evaluated, whichever rule it
+// belongs to; then it takes a rule that lets through, and every limit of every rule that
+// does. The reason of a refusal is everything that stands against the proposal.
 func (p *Policy) Decide(proposal signer.Proposal, facts signer.Facts) signer.Decision {
 	if err := p.wellFormed(&proposal); err != nil {
 		return signer.Decision{Reason: err.Error()}
 	}
-	var d signer.Decision
-	m := p.match(&inputs{p: &proposal, f: &facts})
-	for _, r := range m.rules {
-		d.Rules = append(d.Rules, r.name)
-	}
-	allowing, denials := m.split()
-	switch {
-	case len(denials) > 0:
-		d.Reason = strings.Join(denials, "; ")
-		return d
-	case len(m.failures) > 0:
-		d.Reason = strings.Join(m.failures, "; ")
-		return d
-	case len(allowing) == 0:
-		d.Reason = m.nearest(&proposal)
-		return d
-	}
-	if err := sighted(&proposal.Intent, allowing); err != nil {
-		d.Reason = err.Error()
-		return d
-	}
-	var refusals []string
-	for _, r := range allowing {
-		uses, errs := r.apply(&proposal.Intent, &facts, p.book)
-		d.Limits = append(d.Limits, uses...)
-		refusals = append(refusals, errs...)
-	}
-	if len(refusals) > 0 {
+	return p.decide(p.matchAbout(&inputs{p: &proposal, f: &facts}), &proposal, &facts)
+}
+
+// decide works from what became of the rules.
+func (p *Policy) decide(rules fates, proposal *signer.Proposal, facts *signer.Facts) signer.Decision {
+	d := signer.Decision{Rules: rules.names()}
+	letting, refusals := rules.split()
+	refusals = append(refusals, rules.failures()...)
+	if len(letting) == 0 {
+		if len(refusals) == 0 {
+			refusals = []string{rules.nearest(proposal)}
+		}
 		d.Reason = strings.Join(refusals, "; ")
 		return d
 	}
-	d.Verdict = signer.Allow
+	if err := sighted(&proposal.Intent, letting); err != nil {
+		refusals = append(refusals, err.Error())
+	}
+	q := newRequest(proposal, facts, p.book, letting)
+	var demands []demand
+	for _, r := range letting {
+		demands = append(demands, r.demands()...)
+		uses, exceeding, errs := r.apply(q)
+		demands = append(demands, exceeding...)
+		charges, excessive := r.applyFees(q)
+		d.Limits = append(append(d.Limits, uses...), charges...)
+		refusals = append(append(refusals, errs...), excessive...)
+	}
+	w := newWaiting(demands, letting)
+	refusals = append(refusals, p.unattainable(w, proposal, facts)...)
+	switch {
+	case len(refusals) > 0:
+		d.Reason = strings.Join(refusals, "; ")
+	case w.asks():
+		d.Verdict, d.Reason, d.Quorums = signer.Ask, w.String(), w.quorums()
+		d.Delay, d.Expires = w.delay.Duration, w.expires.Duration
+	default:
+		d.Verdict = signer.Allow
+	}
 	return d
 }
 
@@ -86,6 +93,11 @@ func (p *Policy) wellFormed(proposal *signer.Proposal) error {
 		return fmt.Errorf("a request of kind %q is for key %q and no other, and that for no other kind", signer.KindAdmin, signer.AdminKey)
 	case len(in.Effects) == 0:
 		return errors.New("the intent has no effect: every payload has at least one")
+	case !includesFee(in):
+		return errors.New("the fee is not part of the outflow: limits would miss it")
+	}
+	if err := oversized(proposal); err != nil {
+		return err
 	}
 	for i, q := range in.Outflow {
 		if i > 0 && in.Outflow[i-1].Asset >= q.Asset {
@@ -98,71 +110,127 @@ func (p *Policy) wellFormed(proposal *signer.Proposal) error {
 	return nil
 }
 
-// matched is what the rules made of a proposal, in the order of the policy.
-type matched struct {
-	rules    []*rule
-	failures []string // conditions that could not be evaluated
-	missed   []miss
+// includesFee reports whether what leaves includes the fee.
+func includesFee(in *signer.Intent) bool {
+	fee, known := in.Fee.Bound()
+	if known && fee.Sign() == 0 {
+		return true
+	}
+	i := slices.IndexFunc(in.Outflow, func(q signer.Quantity) bool { return q.Asset == in.Fee.Asset })
+	if i < 0 {
+		return false
+	}
+	all, bounded := in.Outflow[i].Bound()
+	return !bounded || known && fee.Sign() > 0 && fee.Cmp(all) <= 0
 }
 
-// miss is a rule that would have allowed and names the caller and the key. Other
-// rules are no business of the caller's.
-type miss struct {
+// how says what became of a rule. Only one whose how is matched has an effect, and
+// the zero value is not it.
+type how uint8
+
+const (
+	ofOthers     how = iota // it names other callers or other keys
+	ofOtherKinds            // it names other kinds
+	outsideHours            // it is for other hours
+	isFalse                 // its condition is
+	hasFailed               // its condition or its hours cannot be evaluated; err says why
+	matched
+)
+
+// met is what became of one rule.
+type met struct {
 	rule *rule
-	kind bool // it does not name the kind; else its condition is false
+	how  how
+	err  error
 }
 
-func (p *Policy) match(in *inputs) matched {
-	var m matched
+// fates is what became of every rule of a policy, in its order.
+type fates []met
+
+func (p *Policy) match(in *inputs) fates {
+	out := make(fates, len(p.rules))
 	for i := range p.rules {
-		r := &p.rules[i]
-		if !r.names(in.p.Caller, in.p.Key.Name) {
-			continue
-		}
-		if r.kinds != nil && !slices.Contains(r.kinds, in.p.Request.Kind) {
-			m.missed = append(m.missed, miss{r, true})
-			continue
-		}
-		switch holds, err := r.when.holds(in); {
-		case err != nil:
-			m.failures = append(m.failures, fmt.Sprintf("rule %q: its condition cannot be evaluated: %s", r.name, clip(err.Error())))
-		case holds:
-			m.rules = append(m.rules, r)
-		default:
-			m.missed = append(m.missed, miss{r, false})
-		}
+		out[i] = p.rules[i].meet(in)
 	}
-	return m
+	return out
 }
 
-// split tells the rules that allow from those that deny, and says why they do. A
+// meet goes through what a rule asks of a request, and stops at the first that is not
+// so.
+func (r *rule) meet(in *inputs) met {
+	switch {
+	case !r.names(in.p.Caller, in.p.Key.Name):
+		return met{rule: r, how: ofOthers}
+	case r.kinds != nil && !slices.Contains(r.kinds, in.p.Request.Kind):
+		return met{rule: r, how: ofOtherKinds}
+	}
+	switch open, err := r.open(in.f.Time); {
+	case err != nil:
+		return met{r, hasFailed, err}
+	case !open:
+		return met{rule: r, how: outsideHours}
+	}
+	switch holds, err := r.when.holds(in); {
+	case err != nil:
+		return met{r, hasFailed, fmt.Errorf("its condition cannot be evaluated: %s", clip(err.Error()))}
+	case !holds:
+		return met{rule: r, how: isFalse}
+	}
+	return met{rule: r, how: matched}
+}
+
+// names lists the rules that matched.
+func (f fates) names() (names []string) {
+	for _, m := range f {
+		if m.how == matched {
+			names = append(names, m.rule.name)
+		}
+	}
+	return names
+}
+
+// failures says what could not be evaluated.
+func (f fates) failures() (failures []string) {
+	for _, m := range f {
+		if m.how == hasFailed {
+			failures = append(failures, fmt.Sprintf("rule %q: %v", m.rule.name, m.err))
+		}
+	}
+	return failures
+}
+
+// split tells the rules that let through from those that deny, and says why they do. A
 // rule that does neither denies.
-func (m matched) split() (allowing []*rule, denials []string) {
-	for _, r := range m.rules {
+func (f fates) split() (letting []*rule, denials []string) {
+	for _, m := range f {
 		switch {
-		case r.deny == "" && r.allow:
-			allowing = append(allowing, r)
+		case m.how != matched:
+		case m.rule.lets():
+			letting = append(letting, m.rule)
 		default:
-			denials = append(denials, fmt.Sprintf("rule %q denies: %s", r.name, r.deny))
+			denials = append(denials, fmt.Sprintf("rule %q denies: %s", m.rule.name, m.rule.deny))
 		}
 	}
-	return allowing, denials
+	return letting, denials
 }
 
-// nearest says why nothing allowed a proposal, by the rules that came near.
-func (m matched) nearest(p *signer.Proposal) string {
+// nearest says why nothing allowed a proposal, by the rules that came near. Those that
+// name neither the caller nor the key are no business of the caller's.
+func (f fates) nearest(p *signer.Proposal) string {
 	const most = 5
 	var near []string
 	more := 0
-	for _, x := range m.missed {
+	for _, m := range f {
 		switch {
-		case !x.rule.allow:
+		case m.how == ofOthers || !m.rule.lets():
 		case len(near) == most:
 			more++
-		case x.kind:
-			near = append(near, fmt.Sprintf("rule %q: not for kind %q", x.rule.name, clip(string(p.Request.Kind))))
+		case m.how == ofOtherKinds:
+			near = append(near, fmt.Sprintf("rule %q: not for kind %q", m.rule.name, clip(string(p.Request.Kind))))
+		case m.how == outsideHours:
+			near = append(near, fmt.Sprintf("rule %q: not at this hour", m.rule.name))
 		default:
-			near = append(near, fmt.Sprintf("rule %q: its condition is false", x.rule.name))
+			near = append(near, fmt.Sprintf("rule %q: its condition is false", m.rule.name))
 		}
 	}
 	if len(near) == 0 {
@@ -211,10 +279,10 @@ func unreadable(c signer.Class, complete bool) bool {
 	}
 }
 
-func quoteAll(classes []signer.Class) string {
-	quoted := make([]string, 0, len(classes))
-	for _, c := range classes {
-		quoted = append(quoted, fmt.Sprintf("%q", c))
+func quoteAll[T ~string](names []T) string {
+	quoted := make([]string, 0, len(names))
+	for _, n := range names {
+		quoted = append(quoted, fmt.Sprintf("%q", n))
 	}
 	return strings.Join(quoted, ", ")
 }

@@ -220,6 +220,7 @@ func TestTheDefaultPolicyAgainstHostilePayloads(t *testing.T) {
 				more, want = careful, "could not be read in full"
 			}
 			p := defaultPolicy(t, more)
+			agrees(t, p, tt.payload, unspent(p, tt.payload))
 			if d := p.Decide(tt.payload, unspent(p, tt.payload)); !strings.Contains(d.Reason, want) {
 				t.Errorf("reason = %q, want %q in it", d.Reason, want)
 			}
@@ -266,6 +267,7 @@ func TestTheDefaultPolicyLetsTheBenignTwinsThrough(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := defaultPolicy(t, tt.more)
+			agrees(t, p, tt.payload, unspent(p, tt.payload))
 			if d := p.Decide(tt.payload, unspent(p, tt.payload)); d.Verdict != signer.Allow {
 				t.Errorf("Decide = %s: %s", d.Verdict, d.Reason)
 			}

@@ -4,20 +4,29 @@
 // # Order of work
 //
 // [Load] reads the whole file, HCL for its frame and CEL for its conditions, and the
-// files that it names, such as token lists. It checks everything that can be checked
+// files that it names, such as token lists and certificates. It checks everything that can be checked
 // before a request exists: every argument, every name that one section mentions of
 // another, every type, every literal amount, class and address, the digest of every
-// file. A file with a defect gives no policy at all.
+// file, and whether anybody could ever satisfy it. A file with a defect gives no policy
+// at all, and an error that says where it is and what to write.
 //
 // The blocks about the world (assets, token lists, address books, contracts) make the
 // [signer.Book] that decoders read payloads by, once. [LoadBook] reads them alone.
 //
 // [Policy.Decide] is pure: the same proposal and facts give the same decision,
 // on any machine, at any time. (One thing is taken from the machine: the rules of
-// a time zone that a condition names.)
+// a time zone that a condition or hours name.)
 //
-//	well-formed? -> evaluate every rule that names the caller, key and kind
-//	             -> deny rules -> allow rules -> blindness -> limits
+//	well-formed? -> what became of every rule: caller, key, kind, hours, condition
+//	             -> rules that deny -> rules that let through -> blindness
+//	             -> limits and fees -> approvals and delays
+//
+// A refusal says everything that stands against a request. What exceeds a limit that
+// names a group, and what a rule requires approvals for, is asked for: an Ask is no
+// permission.
+//
+// [Policy.Explain] decides the same way and says how it came about; for that alone it
+// evaluates the parts of conditions one by one, and nothing is decided by them.
 //
 // # What we defend against
 //
@@ -33,7 +42,13 @@
 //     the file to the comparison. There is no floating point here.
 //   - A limit that is reset by a new name: limits are counted per public key and
 //     asset, and two names for one public key are refused.
-//   - A condition that takes for ever: CEL has no loops, and its cost is bounded.
+//   - A recipient or an asset that a payload hides from the limit that counts by it: what
+//     anybody may get, or what could not be read, such a limit refuses.
+//   - Approvals that nobody could give, or one person twice: a key is one approver, a
+//     group has as many members as a quorum asks for, and a caller whose person is not
+//     known cannot be left out.
+//   - A decision that takes for ever: what conditions and limits take at most is worked
+//     out at load, for the largest request that is let in, and bounded there.
 //
 // # What we do not defend against
 //

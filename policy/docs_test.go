@@ -32,6 +32,9 @@ func examples(t *testing.T) (out []string) {
 		if !strings.HasPrefix(src, "version") {
 			src = assetsText + src
 		}
+		if !strings.Contains(src, "allow ") && !strings.Contains(src, "require {") {
+			src += elsewhere // what is explained there is something else
+		}
 		out = append(out, src)
 	}
 	return out

@@ -15,7 +15,7 @@ import (
 // assets and grants, and to the same decisions, word for word.
 func FuzzLoad(f *testing.F) {
 	f.Add(sample)
-	f.Add(assetsText)
+	f.Add(assetsText + elsewhere)
 	f.Add(assetsText + listBlock + safeBlock + descriptorsBlock + "rule \"r\" {\n  allow = true\n  when = \"intent.class == 'transfer' && effects.all(e, e.actor != contracts.vault && !e.revokes)\"\n}\n")
 	f.Add(allow("blind = [\"unknown_call\", \"opaque\"]\nlimit \"l\" {\ncount=3\nwindow=\"1d12h\"\n}"))
 	f.Add(allowWhen("fee.amount + outflow[0].amount <= amount('1.5 eth') ||\n  effects.exists(e, has(e.attributes.contract))"))
@@ -23,8 +23,9 @@ func FuzzLoad(f *testing.F) {
 	f.Add(denyWhen("caller.uid == 7 && time.getHours('+02:00') > 3"))
 	f.Add("version = 1\nrule \"r\" {\n  when = <<-X\n      true\n\n    && kind != 'digest'\n  X\n  deny = \"a\\\"b\\u00e9$${x}\"\n}\n")
 	f.Add("version=1\nrule r {\nkeys=[\"hot\",]\ncallers=[\"uid:1000\",\"group:sealward\",\"unit:system.slice/payroll.service\"]\nallow=true\n}")
-	f.Add("version = 1\naddresses \"a\" {\n  entries = { \"" + acme + "\" : \"x\", \"" + hacker + "\" = \"y\" }\n}\n")
-	f.Add("version = 1\napprover \"a\" {\n  certificate = \"a\"\n}\ngroup \"g\" {\n  members = [\"a\"]\n}\nrule \"r\" {\n  delay = \"1h\"\n  require {\n    group = \"g\"\n    approvals = 1\n  }\n}\n")
+	f.Add("version = 1\naddresses \"a\" {\n  entries = { \"" + acme + "\" : \"x\", \"" + hacker + "\" = \"y\" }\n}\n" + elsewhere)
+	f.Add("pending = 2\n" + rulesText(twoOf+"delay = \"1h\"\nexpires = \"2h\"\nfee {\namount = \"0.01 eth\"\nshare = \"5%\"\n}\nlimit \"l\" {\namount = \"1 eth\"\nover = \"require:security:1\"\n}"))
+	f.Add(rulesText("allow = true\n"+sumOf+"hours {\nzone = \"Europe/Berlin\"\ndays = [\"mon\"]\nfrom = \"22:00\"\nto = \"06:00\"\n}\nlimit \"l\" {\namount = \"1 eth\"\nper = \"recipient\"\nwindow = \"1h\"\n}\nlimit \"n\" {\ncount = 3\nper = \"asset\"\nwindow = \"1h\"\n}", "deny = \"first\"\nwhen = \"new_recipients.size() > 2 * 3 && outflow[0].amount * 2 > amount('1 eth')\""))
 	f.Fuzz(func(t *testing.T, src string) {
 		p, err := Load("policy.hcl", []byte(src), testEnv())
 		if err != nil {
@@ -57,7 +58,7 @@ func FuzzLoad(f *testing.F) {
 func decided(p *Policy, prop signer.Proposal) string {
 	f := unspent(p, prop)
 	d := p.Decide(prop, f)
-	if (d.Verdict == signer.Allow) != (d.Reason == "") || d.Verdict == signer.Ask {
+	if (d.Verdict == signer.Allow) != (d.Reason == "") {
 		panic(fmt.Sprintf("%s with reason %q", d.Verdict, d.Reason))
 	}
 	return string(signer.Event{Type: signer.EventDenied, Decision: &d}.Canonical())

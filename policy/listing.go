@@ -31,6 +31,18 @@ func (p *Policy) Limits(key string, c *signer.Caller) (out []Limit) {
 	return out
 }
 
+// Asks names the rules that may ask for approvals, or for a delay, before what they let
+// through is signed: always, or once a limit is exhausted.
+func (p *Policy) Asks() (rules []string) {
+	for _, r := range p.rules {
+		over := slices.ContainsFunc(r.limits, func(l limit) bool { return l.over != nil })
+		if r.lets() && (len(r.require) > 0 || r.delay.Duration > 0 || over) {
+			rules = append(rules, r.name)
+		}
+	}
+	return rules
+}
+
 // Callers lists the users and groups that callers are picked by, each once. Whether
 // there are such accounts is not in the file, so it is for the daemon to say.
 func (p *Policy) Callers() (users, groups []string) {

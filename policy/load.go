@@ -17,7 +17,7 @@ import (
 )
 
 // maxFile is in bytes. It tells a wrong file from a long one.
-const maxFile = 1 << 20
+const maxFile = 4 << 20
 
 // Env is what a policy may name that is not in its own file.
 type Env struct {
@@ -37,7 +37,11 @@ type Policy struct {
 	version     [32]byte
 	book        signer.Book       // shared by all who ask; nobody changes it
 	keys        map[string]string // fingerprints by name, as the version binds them
+	world       world             // what the book is made of, by the names in the file
 	rules       []rule
+	index       index
+	people      people
+	pending     int // how many requests of one caller may wait for approvals
 	bundle      []byte
 	needs       signer.Needs
 	descriptors *descriptors // nil: none
@@ -65,22 +69,31 @@ func Load(name string, src []byte, env Env) (*Policy, error) {
 		version:     bundleDigest(src, fingerprints, l.files),
 		book:        l.book(),
 		keys:        fingerprints,
+		world:       world{l.assets, l.books, l.contracts, l.tokens},
 		rules:       l.rules,
+		index:       newIndex(l.rules, keyNames(env)),
 		descriptors: l.descriptors,
+		people:      l.people,
+		pending:     l.pending,
+		needs:       signer.Needs{Measures: measures(l.rules), Recipients: l.recipients()},
 		bundle:      bundle,
 	}
-	for _, r := range l.rules {
+	return p, nil
+}
+
+// measures are the distinct measures of all limits, the shortest window first.
+func measures(rules []rule) (out []signer.Measure) {
+	for _, r := range rules {
 		for _, lim := range r.limits {
 			if lim.window > 0 {
-				p.needs.Measures = append(p.needs.Measures, signer.Measure{Window: lim.window})
+				out = append(out, signer.Measure{Window: lim.window, Per: lim.per})
 			}
 		}
 	}
-	slices.SortFunc(p.needs.Measures, func(a, b signer.Measure) int {
+	slices.SortFunc(out, func(a, b signer.Measure) int {
 		return cmp.Or(cmp.Compare(a.Window, b.Window), cmp.Compare(a.Per, b.Per))
 	})
-	p.needs.Measures = slices.Compact(p.needs.Measures)
-	return p, nil
+	return slices.Compact(out)
 }
 
 // bindings returns the fingerprints of the keys by name. Limits are counted per
@@ -145,6 +158,7 @@ type loader struct {
 	files       map[string][32]byte // digests of the files that the policy names
 	contents    map[string][]byte
 	people      people
+	pending     int
 	cel         *conditions
 	rules       []rule
 }
@@ -153,6 +167,7 @@ func newLoader(src []byte, env Env) *loader {
 	return &loader{
 		src: src, env: env, assets: assets{}, books: books{},
 		contracts: map[string]contract{}, tokens: map[string]listedToken{}, files: map[string][32]byte{}, contents: map[string][]byte{},
+		people: newPeople(), pending: defaultPending,
 	}
 }
 
@@ -166,13 +181,15 @@ func (l *loader) read(name string, sections func(*hcl.BodyContent)) {
 		return
 	}
 	file, diags := hclsyntax.ParseConfig(l.src, name, hcl.InitialPos)
-	if l.diags = diags; !l.failed() {
-		sections(l.frame(file.Body))
+	if len(diags) > 0 { // the rest may follow from the first
+		l.diags = hcl.Diagnostics{reword(diags[0], nil)}
+		return
 	}
+	sections(l.frame(file.Body))
 }
 
 var fileSchema = &hcl.BodySchema{
-	Attributes: []hcl.AttributeSchema{{Name: "version", Required: true}},
+	Attributes: []hcl.AttributeSchema{{Name: "version", Required: true}, {Name: "pending"}},
 	Blocks: []hcl.BlockHeaderSchema{
 		{Type: "asset", LabelNames: []string{"name"}},
 		{Type: "addresses", LabelNames: []string{"name"}},
@@ -189,7 +206,9 @@ var fileSchema = &hcl.BodySchema{
 func (l *loader) frame(body hcl.Body) *hcl.BodyContent {
 	content := l.body(body, fileSchema)
 	if v, ok := content.Attributes["version"]; ok {
-		l.number(v.Expr, 1, 1)
+		if _, ok := l.number(v.Expr, 1, 1); !ok {
+			l.diags[len(l.diags)-1].Detail = "it is the version of the language, and not of your policy: write version = 1"
+		}
 	}
 	first := map[[2]string]*hcl.Block{}
 	for _, b := range content.Blocks {
@@ -198,9 +217,9 @@ func (l *loader) frame(body hcl.Body) *hcl.BodyContent {
 		case !twice:
 			first[id] = b
 		case len(b.Labels) == 0:
-			l.fail(b.DefRange, "%s is there twice; the first is on line %d", b.Type, before.DefRange.Start.Line)
+			l.fail(b.DefRange, "%s is there twice; the first is on line %d; remove one", b.Type, before.DefRange.Start.Line)
 		default:
-			l.fail(b.LabelRanges[0], "%s %q is defined twice; the first is on line %d", b.Type, b.Labels[0], before.DefRange.Start.Line)
+			l.fail(b.LabelRanges[0], "%s %q is defined twice; the first is on line %d; remove one, or give it another name", b.Type, b.Labels[0], before.DefRange.Start.Line)
 		}
 	}
 	return content
@@ -229,6 +248,10 @@ func (l *loader) policy(content *hcl.BodyContent) {
 	each(content, "descriptors", l.describe)
 	each(content, "approver", l.approver)
 	each(content, "group", l.group)
+	if a, ok := content.Attributes["pending"]; ok {
+		n, _ := l.number(a.Expr, 1, 1000)
+		l.pending = int(n)
+	}
 	if l.failed() {
 		return // every rule would be blamed for names that it got right
 	}
@@ -238,8 +261,18 @@ func (l *loader) policy(content *hcl.BodyContent) {
 		return
 	}
 	each(content, "rule", l.rule)
-	each(content, "approver", l.refuseApproval)
-	each(content, "group", l.refuseApproval)
+	l.affordable(content.MissingItemRange)
+	if !l.failed() && !slices.ContainsFunc(l.rules, func(r rule) bool { return r.lets() }) {
+		l.fail(content.MissingItemRange, "nothing could ever be signed: no rule lets anything through; write a rule with allow = true or with a require block")
+	}
+}
+
+// defaultPending is enough for people who look at what they approve.
+const defaultPending = 20
+
+// recipients reports whether a condition asks which recipients are new.
+func (l *loader) recipients() bool {
+	return slices.ContainsFunc(l.rules, func(r rule) bool { return r.when != nil && r.when.recipients })
 }
 
 // identifier is what CEL takes after a point. Lower case alone, so that no two
@@ -275,7 +308,7 @@ var duration = regexp.MustCompile(`^(?:([0-9]{1,5})d)?(.*)$`)
 // span reads a duration: Go's notation, with d for days of 24 hours in front.
 func (l *loader) span(e hcl.Expression) (time.Duration, string, bool) {
 	const most = 3660 * 24 * time.Hour
-	text, ok := l.text(e)
+	text, ok := l.textLike(e, "24h")
 	if !ok {
 		return 0, "", false
 	}
@@ -283,7 +316,7 @@ func (l *loader) span(e hcl.Expression) (time.Duration, string, bool) {
 	days, ok := new(big.Int).SetString(cmp.Or(m[1], "0"), 10)
 	rest, err := time.ParseDuration(cmp.Or(m[2], "0s"))
 	if !ok || text == "" || err != nil || strings.ContainsAny(m[2], "+-") || rest > most {
-		l.fail(e.Range(), "duration %q: want for example \"24h\", \"90m\" or \"7d\"", text)
+		l.fail(e.Range(), "duration %q: want for example \"24h\", \"90m\" or \"7d\", with h for hours, m for minutes and d for days", text)
 		return 0, "", false
 	}
 	d := time.Duration(days.Int64())*24*time.Hour + rest

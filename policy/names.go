@@ -163,6 +163,8 @@ var attributeFormats = map[string]func(string) error{
 	signer.AttributeProtection:           oneOf("protection", protections()),
 	signer.AttributeOrigin:               oneOf("origin", origins()),
 	signer.AttributeReason:               anyText,
+	signer.AttributePolicyFrom:           checkVersion,
+	signer.AttributePolicyTo:             checkVersion,
 	"name":                               format(`^[a-z0-9][a-z0-9-]{0,62}$`, "a name out of a-z 0-9 -"),
 	"token":                              format(`^[a-z0-9][a-z0-9-]{0,62}$`, "a name out of a-z 0-9 -"),
 	"bits":                               format(`^(2048|3072|4096)$`, "2048, 3072 or 4096"),
@@ -175,6 +177,9 @@ var (
 	checkDecimal = format(`^(0|[1-9][0-9]*)$`, "a decimal number")
 	checkDigest  = format(`^0x[0-9a-f]{64}$`, "0x and 64 lower-case hexadecimal digits")
 )
+
+// checkVersion is for versions of policies.
+var checkVersion = format(`^[0-9a-f]{64}$`, "the version of a policy, which is 64 lower-case hexadecimal digits")
 
 var checkFingerprint = format(`^sha256:[0-9a-f]{64}$`, "sha256: and 64 lower-case hexadecimal digits")
 

@@ -74,12 +74,19 @@ rule "no standing permissions" {
 }
 `
 
+// elsewhere is a rule for nobody that the tests know: a policy has to let something
+// through.
+const elsewhere = "rule \"elsewhere\" {\n  callers = [\"uid:99\"]\n  keys = [\"hot\", \"treasury\", \"sealward\"]\n  allow = true\n}\n"
+
 func testKey(name string, b byte) signer.KeyInfo {
 	pub := signer.PublicKey{Algorithm: signer.AlgorithmSecp256k1, Bytes: append([]byte{4}, make([]byte, 64)...)}
 	pub.Bytes[64] = b
 	return signer.KeyInfo{
 		Name: name, Public: pub, Fingerprint: pub.Fingerprint(), Protection: signer.ProtectionResident,
-		Kinds: []signer.Kind{signer.KindEVMTransaction}, Chains: []string{"eip155:1"},
+		Kinds: []signer.Kind{
+			signer.KindEVMTransaction, signer.KindEVMTypedData, signer.KindEVMAuthorization, signer.KindEVMMessage, signer.KindDigest,
+		},
+		Chains: []string{"eip155:1"},
 	}
 }
 
@@ -146,23 +153,55 @@ func pays(p signer.Proposal, qs ...signer.Quantity) signer.Proposal {
 // at is when the tests decide: a Monday, 10:00 in UTC.
 var at = time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
 
-// unspent are the facts of a journal in which nothing was spent yet.
+// unspent are the facts of a journal in which nothing was spent yet, with an element
+// for everything that there has to be one for.
 func unspent(p *Policy, prop signer.Proposal) signer.Facts {
 	f := signer.Facts{Time: at, Wall: at}
+	flows := prop.Intent.Flows()
 	for _, m := range p.Needs().Measures {
-		w := m.Window
-		for _, q := range prop.Intent.Outflow {
-			f.Spent = append(f.Spent, signer.Spent{Asset: q.Asset, Window: w, Amount: new(big.Int)})
+		none := func(asset, subject string) {
+			s := signer.Spent{Asset: asset, Window: m.Window, Amount: new(big.Int), Per: m.Per, Subject: subject}
+			if _, there := f.Find(asset, m, subject); !there {
+				f.Spent = append(f.Spent, s)
+			}
 		}
-		f.Spent = append(f.Spent, signer.Spent{Asset: signer.AssetRequests, Window: w, Amount: new(big.Int)})
+		switch m.Per {
+		case signer.PerRecipient:
+			for _, flow := range flows {
+				if flow.Recipient != "" {
+					none(flow.Quantity.Asset, flow.Recipient)
+					none(signer.AssetRequests, flow.Recipient)
+				}
+			}
+		case signer.PerAsset:
+			for _, q := range prop.Intent.Outflow {
+				if !empty(q) {
+					none(signer.AssetRequests, q.Asset)
+				}
+			}
+		default:
+			subject := ""
+			if m.Per == signer.PerCaller {
+				subject = prop.Caller.ID()
+			}
+			for _, q := range prop.Intent.Outflow {
+				none(q.Asset, subject)
+			}
+			none(signer.AssetRequests, subject)
+		}
 	}
 	return f
 }
 
-// spent sets one fact.
+// spent sets one fact about the key as a whole.
 func spent(f signer.Facts, asset string, window time.Duration, n *big.Int) signer.Facts {
+	return spentBy(f, asset, signer.Measure{Window: window}, "", n)
+}
+
+// spentBy sets one fact.
+func spentBy(f signer.Facts, asset string, m signer.Measure, subject string, n *big.Int) signer.Facts {
 	for i, s := range f.Spent {
-		if s.Asset == asset && s.Window == window {
+		if s.Asset == asset && s.Window == m.Window && s.Per == m.Per && s.Subject == subject {
 			f.Spent[i].Amount, f.Spent[i].Frees = n, at.Add(time.Hour)
 		}
 	}

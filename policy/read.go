@@ -1,9 +1,11 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"math/big"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -89,18 +91,26 @@ func (r *reader) plain(name string, src []byte) bool {
 // refuses a repeated argument.
 func (r *reader) body(b hcl.Body, schema *hcl.BodySchema) *hcl.BodyContent {
 	content, diags := b.Content(schema)
-	r.diags = append(r.diags, diags...)
+	for _, d := range diags {
+		r.diags = append(r.diags, reword(d, schema))
+	}
 	return content
 }
 
 // text reads a quoted string or a heredoc.
-func (r *reader) text(e hcl.Expression) (string, bool) {
+func (r *reader) text(e hcl.Expression) (string, bool) { return r.textLike(e, "") }
+
+// textLike reads a text of which there is an example, to show where it is none.
+func (r *reader) textLike(e hcl.Expression, example string) (string, bool) {
 	if t, ok := e.(*hclsyntax.TemplateExpr); ok {
 		if v, diags := t.Value(nil); !diags.HasErrors() && v.Type() == cty.String && !v.IsNull() {
 			return v.AsString(), true
 		}
 	}
-	r.fail(e.Range(), "want a text in quotes")
+	if example != "" {
+		example = fmt.Sprintf(", such as %q", example)
+	}
+	r.fail(e.Range(), "want a text in quotes%s%s", example, unquoted(e))
 	return "", false
 }
 
@@ -156,7 +166,7 @@ type item struct {
 func (r *reader) list(e hcl.Expression) []item {
 	tuple, ok := e.(*hclsyntax.TupleConsExpr)
 	if !ok {
-		r.fail(e.Range(), "want a list of texts in brackets, such as [\"a\", \"b\"]")
+		r.fail(e.Range(), "want a list of texts in brackets, such as [%s]", cmp.Or(alone(e), `"a", "b"`))
 		return nil
 	}
 	if len(tuple.Exprs) == 0 {
@@ -178,6 +188,19 @@ func (r *reader) list(e hcl.Expression) []item {
 	return items
 }
 
+// alone is the text that stands where a list should.
+func alone(e hcl.Expression) string {
+	if t, ok := e.(*hclsyntax.TemplateExpr); ok {
+		if v, diags := t.Value(nil); !diags.HasErrors() && v.Type() == cty.String && !v.IsNull() {
+			return strconv.Quote(v.AsString())
+		}
+	}
+	return ""
+}
+
+// maxListed is how many names an error lists: there are fewer classes and warnings.
+const maxListed = 30
+
 // didYouMean returns a suggestion to end an error with: the nearest of the known
 // names, or all of them while they are few.
 func didYouMean(given string, known []string) string {
@@ -193,7 +216,7 @@ func didYouMean(given string, known []string) string {
 		return fmt.Sprintf("; did you mean %q?", best)
 	case len(known) == 0:
 		return "; there are none"
-	case len(known) <= 8:
+	case len(known) <= maxListed:
 		return "; there are: " + strings.Join(known, ", ")
 	default:
 		return ""

@@ -2,7 +2,6 @@ package policy
 
 import (
 	"fmt"
-	"math/big"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,30 +12,34 @@ import (
 	"github.com/sealward/sealward/signer"
 )
 
-// rule is one rule of a policy. Its zero value allows nothing.
+// rule is one rule of a policy. Its zero value lets nothing through.
 type rule struct {
 	name    string
+	line    int           // where it begins in the policy file
 	keys    []string      // by name; nil: every key
 	callers []selector    // nil: every caller
 	kinds   []signer.Kind // nil: every kind
+	hours   []hours       // nil: at any time
 	when    *condition    // nil: always
 	allow   bool
-	deny    string         // the reason, of a rule that denies
-	blind   []signer.Class // incomplete classes that an allow rule accepts
+	require []signer.Quorum // who must approve, every one of them
+	deny    string          // the reason, of a rule that denies
+	blind   []signer.Class  // incomplete classes that a rule that lets through accepts
 	limits  []limit
+	fees    []fee
+	delay   wait // before what it lets through is signed
+	expires wait // for how long approvals may take
 }
 
-// limit bounds the outflow of one asset, per request or over a window.
-type limit struct {
-	name   string
-	asset  signer.Asset // of a limit by count: signer.AssetRequests
-	max    *big.Int
-	window time.Duration // zero: per request
-	per    signer.Per
-	text   string // the window as the owner wrote it
+// wait is a length of time, and how the owner wrote it; zero for none.
+type wait struct {
+	time.Duration
+	text string
 }
 
-func (l limit) counts() bool { return l.asset.ID == signer.AssetRequests }
+// lets reports whether a rule lets through what it matches, at once or once it is
+// approved. One that denies as well, or says nothing of the three, does not.
+func (r *rule) lets() bool { return (r.allow || len(r.require) > 0) && r.deny == "" }
 
 // names reports whether a rule is about a caller and a key at all.
 func (r *rule) names(c signer.Caller, key string) bool {
@@ -86,7 +89,7 @@ var ruleSchema = &hcl.BodySchema{
 		{Name: "keys"}, {Name: "callers"}, {Name: "kinds"}, {Name: "when"}, {Name: "allow"},
 		{Name: "deny"}, {Name: "blind"}, {Name: "delay"}, {Name: "expires"},
 	},
-	Blocks: []hcl.BlockHeaderSchema{{Type: "limit", LabelNames: []string{"name"}}, {Type: "require"}},
+	Blocks: []hcl.BlockHeaderSchema{{Type: "limit", LabelNames: []string{"name"}}, {Type: "require"}, {Type: "fee"}, {Type: "hours"}},
 }
 
 func (l *loader) rule(b *hcl.Block) {
@@ -94,7 +97,7 @@ func (l *loader) rule(b *hcl.Block) {
 	if !ok {
 		name = b.Labels[0]
 	}
-	r := rule{name: name}
+	r := rule{name: name, line: b.DefRange.Start.Line}
 	content := l.body(b.Body, ruleSchema)
 	for arg, a := range content.Attributes {
 		switch arg {
@@ -110,34 +113,47 @@ func (l *loader) rule(b *hcl.Block) {
 			}
 		case "blind":
 			r.blind = l.blind(a)
-		case "delay", "expires":
-			l.waits(name, a)
+		case "delay":
+			r.delay = l.wait(a)
+		case "expires":
+			r.expires = l.wait(a)
 		}
 	}
-	var required bool
-	for _, inner := range content.Blocks {
-		if inner.Type == "require" {
-			l.require(name, inner)
-			required = true
-			continue
+	each(content, "require", func(b *hcl.Block) {
+		if q, ok := l.require(name, b, r.require); ok {
+			r.require = append(r.require, q)
 		}
-		if lim, ok := l.limit(inner, r.limits); ok {
-			r.limits = append(r.limits, lim)
+	})
+	each(content, "fee", func(b *hcl.Block) {
+		if f, ok := l.fee(b); ok {
+			r.fees = append(r.fees, f)
 		}
+	})
+	each(content, "hours", func(b *hcl.Block) {
+		if h, ok := l.hours(b); ok {
+			r.hours = append(r.hours, h)
+		}
+	})
+	r.limits = l.limits(name, content.Blocks.OfType("limit"))
+	if l.effect(b, content, &r); r.lets() {
+		l.attainable(content, &r)
 	}
-	l.effect(b, content, &r, required)
 	l.rules = append(l.rules, r)
 }
 
 // effect reads what a rule does with what it matches, and holds it to one thing.
-func (l *loader) effect(b *hcl.Block, content *hcl.BodyContent, r *rule, required bool) {
+func (l *loader) effect(b *hcl.Block, content *hcl.BodyContent, r *rule) {
 	allow, deny := content.Attributes["allow"], content.Attributes["deny"]
+	required := content.Blocks.OfType("require")
 	switch {
 	case allow != nil && deny != nil:
 		l.fail(deny.NameRange, "rule %q both allows and denies; keep one of the two", r.name)
 		return
-	case allow == nil && deny == nil && !required:
-		l.fail(b.DefRange, "rule %q does nothing: write allow = true or deny = \"reason\"", r.name)
+	case allow != nil && len(required) > 0:
+		l.fail(allow.NameRange, "rule %q has allow and require; a rule with require lets through what was approved, so remove allow", r.name)
+		return
+	case allow == nil && deny == nil && len(required) == 0:
+		l.fail(b.DefRange, "rule %q does nothing: write allow = true, or a require block, or deny = \"reason\"", r.name)
 		return
 	}
 	if allow != nil {
@@ -150,15 +166,68 @@ func (l *loader) effect(b *hcl.Block, content *hcl.BodyContent, r *rule, require
 	if deny == nil {
 		return
 	}
-	r.deny, _ = l.filled(deny.Expr, "the reason to deny")
+	if _, ok := l.textLike(deny.Expr, "not on weekends"); ok {
+		r.deny, _ = l.filled(deny.Expr, "the reason to deny")
+	}
 	for _, arg := range []string{"blind", "delay", "expires"} {
 		if a, ok := content.Attributes[arg]; ok {
-			l.fail(a.NameRange, "rule %q denies, and %s is for rules that allow; remove it", r.name, arg)
+			l.fail(a.NameRange, "rule %q denies, and %s is for rules that let through; remove it", r.name, arg)
 		}
 	}
 	for _, inner := range content.Blocks {
-		l.fail(inner.DefRange, "rule %q denies, and %s is for rules that allow; remove it", r.name, inner.Type)
+		if inner.Type != "hours" {
+			l.fail(inner.DefRange, "rule %q denies, and %s is for rules that let through; remove it", r.name, inner.Type)
+		}
 	}
+}
+
+// attainable refuses a rule that lets through what can never come or never be approved.
+func (l *loader) attainable(content *hcl.BodyContent, r *rule) {
+	if expires := content.Attributes["expires"]; expires != nil {
+		over := slices.ContainsFunc(r.limits, func(lim limit) bool { return lim.over != nil })
+		switch {
+		case len(r.require) == 0 && !over && r.delay.Duration == 0 && !l.failed():
+			l.fail(expires.NameRange, "rule %q asks for nothing that could expire: expires says how long approvals may take; add a require block or an over, or remove expires", r.name)
+		case r.expires.Duration > 0 && r.delay.Duration >= r.expires.Duration:
+			l.fail(expires.Expr.Range(), "rule %q: approvals would expire after %s, before the delay of %s is over, so that nothing could ever be signed; write a longer expires or a shorter delay", r.name, r.expires.text, r.delay.text)
+		}
+	}
+	if a := content.Attributes["kinds"]; a != nil && !slices.ContainsFunc(r.kinds, func(k signer.Kind) bool { return !slices.Contains(kinds(), string(k)) }) {
+		l.signable(a.Expr.Range(), r)
+	}
+}
+
+// signable refuses kinds that no key of a rule signs. Of a key that does not say which
+// it signs, nothing is known.
+func (l *loader) signable(at hcl.Range, r *rule) {
+	names := r.keys
+	if names == nil {
+		names = sortedKeys(l.env.Keys)
+	}
+	var signs []string
+	for _, name := range names {
+		kinds := l.env.Keys[name].Kinds
+		if name == signer.AdminKey {
+			kinds = []signer.Kind{signer.KindAdmin}
+		}
+		if len(kinds) == 0 || slices.ContainsFunc(kinds, func(k signer.Kind) bool { return slices.Contains(r.kinds, k) }) {
+			return
+		}
+		signs = append(signs, fmt.Sprintf("%s signs %s", name, quoteAll(kinds)))
+	}
+	switch {
+	case len(names) == 0: // of no configuration
+	case slices.Contains(r.kinds, signer.KindAdmin):
+		l.fail(at, "rule %q can let nothing through: requests of kind %q are for key %q; write keys = [%q], and other kinds in a rule of their own", r.name, signer.KindAdmin, signer.AdminKey, signer.AdminKey)
+	default:
+		l.fail(at, "rule %q can let nothing through: no key of it signs %s (%s); correct keys or kinds, or the kinds of the key in sealward.hcl", r.name, quoteAll(r.kinds), strings.Join(signs, "; "))
+	}
+}
+
+// wait reads how long something takes.
+func (l *loader) wait(a *hcl.Attribute) wait {
+	d, text, _ := l.span(a.Expr)
+	return wait{d, text}
 }
 
 func (l *loader) keys(a *hcl.Attribute) []string {
@@ -250,57 +319,4 @@ func (l *loader) blind(a *hcl.Attribute) []signer.Class {
 		out = append(out, signer.Class(i.text))
 	}
 	return out
-}
-
-var limitSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{
-	{Name: "amount"}, {Name: "count"}, {Name: "window"}, {Name: "over"},
-}}
-
-func (l *loader) limit(b *hcl.Block, before []limit) (limit, bool) {
-	content := l.body(b.Body, limitSchema)
-	name, ok := l.titled(b)
-	lim := limit{name: name}
-	if slices.ContainsFunc(before, func(x limit) bool { return x.name == name }) {
-		l.fail(b.LabelRanges[0], "the rule has two limits named %q", name)
-		return lim, false
-	}
-	amount, count, window := content.Attributes["amount"], content.Attributes["count"], content.Attributes["window"]
-	if over, ok := content.Attributes["over"]; ok {
-		l.over(name, over)
-	}
-	if window != nil {
-		var valid bool
-		lim.window, lim.text, valid = l.span(window.Expr)
-		ok = ok && valid
-	}
-	switch {
-	case amount != nil && count != nil:
-		l.fail(count.NameRange, "limit %q: amount and count exclude each other; make two limits of it", name)
-		return lim, false
-	case amount != nil:
-		text, valid := l.text(amount.Expr)
-		if !valid {
-			return lim, false
-		}
-		var err error
-		if lim.asset, lim.max, err = l.assets.amount(text); err != nil {
-			l.fail(amount.Expr.Range(), "%v", err)
-			return lim, false
-		}
-		if whole, _ := collectible(lim.asset.ID); whole {
-			l.fail(amount.Expr.Range(), "limit %q: %s is a collection, and what moves is its pieces, each an asset of its own: %s", name, lim.asset.Name, limitPieces(lim.asset.ID+"/NUMBER"))
-			return lim, false
-		}
-	case count != nil:
-		n, valid := l.number(count.Expr, 1, 1<<53)
-		if window == nil {
-			l.fail(b.DefRange, "limit %q: count needs a window, such as window = \"24h\": every request counts one", name)
-		}
-		lim.asset, lim.max = signer.Asset{ID: signer.AssetRequests}, big.NewInt(n)
-		ok = ok && valid && window != nil
-	default:
-		l.fail(b.DefRange, "limit %q limits nothing: write amount = \"2.5 eth\" or count = 10", name)
-		return lim, false
-	}
-	return lim, ok
 }

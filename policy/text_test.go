@@ -80,7 +80,7 @@ func TestChecksums(t *testing.T) {
 		"0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359",
 		"0xdbF03B407c01E7cD3CBea99509d93f8DDDC8C6FB", "0xD1220A0cf47c7B9Be7A2E6BA89F429762e7b9aDb",
 	} {
-		if err := checkEVMAddress(a); err != nil {
+		if err := checkEVMAddress("", a); err != nil {
 			t.Errorf("%s: %v", a, err)
 		}
 		for i := 2; i < len(a); i++ {
@@ -89,7 +89,7 @@ func TestChecksums(t *testing.T) {
 				continue // a digit has no case
 			}
 			flipped[i] ^= 0x20
-			if checkEVMAddress(string(flipped)) == nil {
+			if checkEVMAddress("", string(flipped)) == nil {
 				t.Errorf("%s: another case of one letter passes", flipped)
 			}
 		}

@@ -6,6 +6,10 @@ import (
 	"math/big"
 	"reflect"
 
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/overloads"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/common/types/traits"
@@ -18,7 +22,7 @@ import (
 
 // The types of our own. The prefix keeps their names out of the way of variables.
 var (
-	amountType   = types.NewObjectType("sealward.amount", traits.AdderType, traits.ComparerType)
+	amountType   = types.NewObjectType("sealward.amount", traits.AdderType, traits.ComparerType, traits.MultiplierType)
 	quantityType = types.NewObjectType("sealward.quantity")
 	effectType   = types.NewObjectType("sealward.effect")
 	warningType  = types.NewObjectType("sealward.warning")
@@ -86,6 +90,13 @@ func revokes(e *signer.Effect) bool {
 	default:
 		return false
 	}
+}
+
+// mentions reports whether an expression names a variable.
+func mentions(a *ast.AST, name string) bool {
+	return len(ast.MatchDescendants(ast.NavigateAST(a), func(e ast.NavigableExpr) bool {
+		return e.Kind() == ast.IdentKind && e.AsIdent() == name
+	})) > 0
 }
 
 // provider tells CEL of our types, beside its own.
@@ -170,6 +181,39 @@ func (a amount) Add(other ref.Val) ref.Val {
 	return a.with(other, func(b amount) ref.Val { return amount{a.asset, new(big.Int).Add(a.n, b.n)} })
 }
 
+// Multiply implements traits.Multiplier. There are no negative amounts.
+func (a amount) Multiply(other ref.Val) ref.Val {
+	n, ok := other.(types.Int)
+	switch {
+	case !ok:
+		return types.MaybeNoSuchOverloadErr(other)
+	case n < 0:
+		return types.NewErr("an amount times %d, which is negative", n)
+	}
+	return amount{a.asset, new(big.Int).Mul(a.n, big.NewInt(int64(n)))}
+}
+
+// multiplication is CEL's own, for amounts too. CEL asks the left value to multiply
+// itself by the right one, and an integer knows of no amounts.
+func multiplication() cel.EnvOption {
+	return cel.Function(operators.Multiply,
+		cel.Overload(overloads.MultiplyDouble, []*types.Type{types.DoubleType, types.DoubleType}, types.DoubleType),
+		cel.Overload(overloads.MultiplyInt64, []*types.Type{types.IntType, types.IntType}, types.IntType),
+		cel.Overload(overloads.MultiplyUint64, []*types.Type{types.UintType, types.UintType}, types.UintType),
+		cel.Overload("multiply_amount_int64", []*types.Type{amountType, types.IntType}, amountType),
+		cel.Overload("multiply_int64_amount", []*types.Type{types.IntType, amountType}, amountType),
+		cel.SingletonBinaryBinding(func(a, b ref.Val) ref.Val {
+			if _, ok := b.(amount); ok {
+				a, b = b, a
+			}
+			m, ok := a.(traits.Multiplier)
+			if !ok {
+				return types.MaybeNoSuchOverloadErr(a)
+			}
+			return m.Multiply(b)
+		}, traits.MultiplierType))
+}
+
 // Equal implements ref.Val.
 func (a amount) Equal(other ref.Val) ref.Val {
 	return a.with(other, func(b amount) ref.Val { return types.Bool(a.n.Cmp(b.n) == 0) })
@@ -223,6 +267,8 @@ func (in *inputs) ResolveName(name string) (any, bool) {
 		return types.String(p.Caller.Socket), true
 	case "caller.unit":
 		return types.String(p.Caller.Unit), true
+	case "new_recipients":
+		return types.NewStringList(types.DefaultTypeAdapter, in.f.NewRecipients), true
 	case "time":
 		if in.f.Time.IsZero() {
 			return types.NewErr("journal time is missing"), true

@@ -1,0 +1,232 @@
+package policy
+
+import (
+	"fmt"
+	"math/big"
+	"slices"
+	"time"
+
+	"github.com/sealward/sealward/signer"
+)
+
+// request is what the limits of all rules are held against.
+type request struct {
+	in     *signer.Intent
+	caller string
+	facts  *signer.Facts
+	book   signer.Book
+	// Worked out once, for the limits per recipient, of which there may be as many
+	// uses as an intent has effects.
+	flows []signer.Flow
+	spent map[spending]signer.Spent
+}
+
+// spending is by what [signer.Facts.Find] finds.
+type spending struct {
+	asset   string
+	measure signer.Measure
+	subject string
+}
+
+func newRequest(p *signer.Proposal, f *signer.Facts, book signer.Book, letting []*rule) *request {
+	q := &request{in: &p.Intent, caller: p.Caller.ID(), facts: f, book: book}
+	if !slices.ContainsFunc(letting, func(r *rule) bool {
+		return slices.ContainsFunc(r.limits, func(l limit) bool { return l.per == signer.PerRecipient })
+	}) {
+		return q
+	}
+	q.flows, q.spent = p.Intent.Flows(), make(map[spending]signer.Spent, len(f.Spent))
+	for _, s := range f.Spent {
+		at := spending{s.Asset, signer.Measure{Window: s.Window, Per: s.Per}, s.Subject}
+		if _, twice := q.spent[at]; !twice {
+			q.spent[at] = s
+		}
+	}
+	return q
+}
+
+func (q *request) find(s spending) (signer.Spent, bool) {
+	if q.spent == nil {
+		return q.facts.Find(s.asset, s.measure, s.subject)
+	}
+	found, ok := q.spent[s]
+	return found, ok
+}
+
+// apply holds a request against the limits of a rule. It returns each limit that
+// applies, whether it held or not, the approvals that exceeding some of them asks for,
+// and why the rule refuses, if it does.
+func (r *rule) apply(q *request) (uses []signer.LimitUse, demands []demand, refusals []string) {
+	amounts := false
+	for _, l := range r.limits {
+		amounts = amounts || !l.counts()
+		asks, unclear := l.asks(q)
+		for _, why := range unclear {
+			refusals = append(refusals, fmt.Sprintf("rule %q, limit %q: %s", r.name, l.name, why))
+		}
+		var exceeded []string
+		for _, a := range asks {
+			use, ok := q.use(r.name, l, a)
+			if !ok {
+				refusals = append(refusals, fmt.Sprintf("rule %q, limit %q: what was spent of %s%s in %s is not known, and nothing is assumed",
+					r.name, l.name, l.asset.ID, l.whose(a.subject, q.book), l.text))
+				continue
+			}
+			if uses = append(uses, use); use.Exceeded() {
+				exceeded = append(exceeded, l.explain(use, q.book))
+			}
+		}
+		switch {
+		case len(exceeded) > 0 && l.over != nil:
+			demands = append(demands, demand{Quorum: *l.over, why: shorten(exceeded)})
+		case len(exceeded) > 0:
+			refusals = append(refusals, shorten(exceeded))
+		}
+	}
+	if amounts { // limits by count alone say nothing about assets
+		refusals = append(refusals, r.uncovered(q.in, q.book)...)
+	}
+	return uses, demands, refusals
+}
+
+// ask is how much of a limit a request needs, and for whom.
+type ask struct {
+	subject string
+	n       *big.Int
+}
+
+// asks returns how much of a limit a request needs at most, and what keeps that from
+// being known. A limit that the request is not about is asked for nothing; what has no
+// bound, uncovered refuses.
+func (l limit) asks(q *request) (asks []ask, unclear []string) {
+	switch l.per {
+	case signer.PerKey:
+		return l.sum("", q.in.Outflow), nil
+	case signer.PerCaller:
+		return l.sum(q.caller, q.in.Outflow), nil
+	case signer.PerRecipient:
+		return l.perRecipient(q)
+	case signer.PerAsset:
+		return l.perAsset(q.in.Outflow)
+	default:
+		return nil, []string{fmt.Sprintf("nothing is counted per %q", l.per)}
+	}
+}
+
+func (l limit) sum(subject string, outflow []signer.Quantity) []ask {
+	if l.counts() {
+		return []ask{{subject, big.NewInt(1)}}
+	}
+	for _, q := range outflow {
+		if n, known := q.Bound(); known && q.Asset == l.asset.ID {
+			return []ask{{subject, n}}
+		}
+	}
+	return nil
+}
+
+// perRecipient goes by who could get what, fees left out. What anybody could get might
+// go to one who has had enough.
+func (l limit) perRecipient(q *request) (asks []ask, unclear []string) {
+	for _, f := range q.flows {
+		if !l.counts() && f.Quantity.Asset != l.asset.ID && f.Quantity.Asset != "" {
+			continue
+		}
+		n, known := f.Quantity.Bound()
+		switch {
+		case f.Recipient == "" || f.Quantity.Asset == "":
+			unclear = append(unclear, fmt.Sprintf("it counts by recipient, and the payload does not say who receives %s", called(f.Quantity.Asset, q.book)))
+		case l.counts():
+			if len(asks) == 0 || asks[len(asks)-1].subject != f.Recipient { // flows are sorted
+				asks = append(asks, ask{f.Recipient, big.NewInt(1)})
+			}
+		case !known:
+			unclear = append(unclear, fmt.Sprintf("what %s could get of %s is %s", person(f.Recipient, q.book), called(f.Quantity.Asset, q.book), f.Quantity.Kind))
+		default:
+			asks = append(asks, ask{f.Recipient, n})
+		}
+	}
+	return asks, unclear
+}
+
+// perAsset counts the request under each asset that it moves. One that cannot be read
+// might be one of which there were enough.
+func (l limit) perAsset(outflow []signer.Quantity) (asks []ask, unclear []string) {
+	for _, q := range outflow {
+		switch {
+		case empty(q):
+		case q.Asset == "":
+			unclear = append(unclear, "it counts by asset, and the payload does not say which asset leaves")
+		default:
+			asks = append(asks, ask{q.Asset, big.NewInt(1)})
+		}
+	}
+	return asks, unclear
+}
+
+// use returns how a request meets a limit, or false when the facts do not say
+// what was spent.
+func (q *request) use(rule string, l limit, a ask) (signer.LimitUse, bool) {
+	u := signer.LimitUse{
+		Rule: rule, Limit: l.name, Asset: l.asset.ID, Window: l.window, Per: l.per, Subject: a.subject,
+		Max: l.max, Spent: new(big.Int), Amount: a.n,
+	}
+	if l.window == 0 {
+		return u, true
+	}
+	spent, ok := q.find(spending{l.asset.ID, signer.Measure{Window: l.window, Per: l.per}, a.subject})
+	if !ok || spent.Amount == nil || spent.Amount.Sign() < 0 {
+		return signer.LimitUse{}, false
+	}
+	u.Spent, u.Frees = spent.Amount, spent.Frees
+	return u, true
+}
+
+// explain says of a limit that does not hold what would have to change.
+func (l limit) explain(u signer.LimitUse, book signer.Book) string {
+	head := fmt.Sprintf("rule %q, limit %q: asked %s%s", u.Rule, u.Limit, formatAmount(l.asset, u.Amount), l.whose(u.Subject, book))
+	if l.covers(l.asset.ID) {
+		head += " with fees at their maximum"
+	}
+	if u.Window == 0 {
+		return fmt.Sprintf("%s, maximum %s per request", head, formatAmount(l.asset, u.Max))
+	}
+	left := new(big.Int).Sub(u.Max, u.Spent)
+	if left.Sign() < 0 {
+		left.SetInt64(0) // the limit was lowered after the spending
+	}
+	text := fmt.Sprintf("%s, spent %s in %s, maximum %s, left %s", head,
+		formatAmount(l.asset, u.Spent), l.text, formatAmount(l.asset, u.Max), formatAmount(l.asset, left))
+	switch {
+	case l.over != nil: // it need not fit
+		return text
+	case u.Amount.Cmp(u.Max) > 0:
+		return text + "; it is more than the limit ever lets through"
+	case !u.Frees.IsZero():
+		return text + "; the oldest part frees at " + u.Frees.UTC().Format(time.RFC3339)
+	default:
+		return text
+	}
+}
+
+// whose says whose spending a limit counts, where that is not all of the key's.
+func (l limit) whose(subject string, book signer.Book) string {
+	switch l.per {
+	case signer.PerCaller:
+		return " for caller " + subject
+	case signer.PerRecipient:
+		return " for " + person(subject, book)
+	case signer.PerAsset:
+		return " of " + called(subject, book)
+	default:
+		return ""
+	}
+}
+
+// person calls an account by the owner's label for it, too.
+func person(account string, book signer.Book) string {
+	if label := book.Accounts[account]; label != "" {
+		return fmt.Sprintf("%s (%s)", label, account)
+	}
+	return clip(account)
+}

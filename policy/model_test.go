@@ -1,0 +1,592 @@
+package policy_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+	"pgregory.net/rapid"
+
+	"github.com/sealward/sealward/backends/backendtest"
+	"github.com/sealward/sealward/policy"
+	"github.com/sealward/sealward/signer"
+	"github.com/sealward/sealward/signer/intent/evm"
+	"github.com/sealward/sealward/signer/journal"
+	"github.com/sealward/sealward/signer/receipt"
+	"github.com/sealward/sealward/signer/scheme"
+)
+
+// The model: histories of requests, by several callers at once, with keys that fail,
+// crashes, reboots, clocks that are set, and policies that are replaced, against the
+// real engine, policy and journal. Beside them runs a reference that knows no windows
+// and no sums: it adds up the whole past for every question. The two must agree on
+// every verdict, in the order in which the journal decided.
+
+// rules are the numbers of a policy; amounts are in thousandths of an ether.
+type rules struct {
+	each, hour, day, toEach, caller         int
+	few, fewToEach, fewByCaller, fewOfAsset int
+	fee, share, first                       int // share in percent
+	dawn                                    int // the hour of Berlin before which nothing is paid
+}
+
+func (r rules) text() string {
+	eth := func(n int) string { return fmt.Sprintf("%d.%03d eth", n/1000, n%1000) }
+	return fmt.Sprintf(`version = 1
+asset "eth" {
+  id       = "eip155:1/slip44:60"
+  decimals = 18
+}
+rule "pay" {
+  keys  = ["hot", "cold"]
+  when  = "effects.all(e, e.class == 'transfer')"
+  allow = true
+  fee {
+    amount = %q
+    share  = "%d%%"
+  }
+  limit "each" {
+    amount = %q
+  }
+  limit "an hour" {
+    amount = %q
+    window = "1h"
+  }
+  limit "a day" {
+    amount = %q
+    window = "24h"
+  }
+  limit "to each" {
+    amount = %q
+    window = "6h"
+    per    = "recipient"
+  }
+  limit "by caller" {
+    amount = %q
+    window = "2h"
+    per    = "caller"
+  }
+  limit "few" {
+    count  = %d
+    window = "1h"
+  }
+  limit "few to each" {
+    count  = %d
+    window = "90m"
+    per    = "recipient"
+  }
+  limit "few by caller" {
+    count  = %d
+    window = "1h"
+    per    = "caller"
+  }
+  limit "few of an asset" {
+    count  = %d
+    window = "1h"
+    per    = "asset"
+  }
+}
+rule "no large first payment" {
+  when = "effects.exists(e, e.counterparty in new_recipients && e.quantity.amount > amount('%s'))"
+  deny = "the first payment to somebody is a small one"
+}
+rule "night" {
+  hours {
+    zone = "Europe/Berlin"
+    from = "00:00"
+    to   = "%02d:00"
+  }
+  deny = "it is night"
+}
+`, eth(r.fee), r.share, eth(r.each), eth(r.hour), eth(r.day), eth(r.toEach), eth(r.caller), r.few, r.fewToEach, r.fewByCaller, r.fewOfAsset, eth(r.first), r.dawn)
+}
+
+func drawRules(t *rapid.T) rules {
+	n := func(label string, low, high int) int { return rapid.IntRange(low, high).Draw(t, label) }
+	return rules{
+		each: n("each", 1, 10_000), hour: n("hour", 1, 30_000), day: n("day", 1, 60_000), toEach: n("to each", 1, 20_000), caller: n("caller", 1, 30_000),
+		few: n("few", 1, 12), fewToEach: n("few to each", 1, 5), fewByCaller: n("few by caller", 1, 8), fewOfAsset: n("few of asset", 1, 12),
+		fee: n("fee", 1, 600), share: n("share", 1, 100), first: n("first", 1, 6000), dawn: n("dawn", 1, 12),
+	}
+}
+
+// payment is a transaction, in thousandths of an ether.
+type payment struct {
+	id         string
+	key        string
+	uid        uint32
+	to         int
+	value, fee int
+}
+
+func (p payment) payload() []byte {
+	wei := func(milli int) *big.Int { return new(big.Int).Mul(big.NewInt(int64(milli)), big.NewInt(1e15)) }
+	const gas = 100_000
+	return fmt.Appendf(nil, `{"type":"0x2","chainId":"0x1","nonce":"0x1","to":%q,"value":"0x%x","gas":"0x%x","maxFeePerGas":"0x%x","maxPriorityFeePerGas":"0x0"}`,
+		recipient(p.to), wei(p.value), gas, new(big.Int).Div(wei(p.fee), big.NewInt(gas)))
+}
+
+func recipient(n int) string {
+	return common.BytesToAddress([]byte{0xac, 0x3e, byte(n + 1)}).Hex()
+}
+
+// paid is a payment that was authorised, and when.
+type paid struct {
+	payment
+	at time.Time
+}
+
+// reference decides by adding up all of the past.
+type reference struct {
+	rules rules
+	past  []paid
+}
+
+func (r *reference) allows(p payment, now time.Time) bool {
+	x := r.rules
+	total := p.value + p.fee
+	within := func(window time.Duration, counts func(paid) int) (sum int) {
+		for _, e := range r.past {
+			if e.key == p.key && e.at.After(now.Add(-window)) {
+				sum += counts(e)
+			}
+		}
+		return sum
+	}
+	all := func(e paid) int { return e.value + e.fee }
+	one := func(paid) int { return 1 }
+	mine := func(f func(paid) int) func(paid) int {
+		return func(e paid) int {
+			if e.uid != p.uid {
+				return 0
+			}
+			return f(e)
+		}
+	}
+	toHim := func(e paid) int {
+		if e.to != p.to {
+			return 0
+		}
+		return e.value
+	}
+	known, received := false, 0
+	for _, e := range r.past {
+		if e.key != p.key || e.to != p.to || e.value == 0 {
+			continue
+		}
+		known = true
+		if e.at.After(now.Add(-90 * time.Minute)) {
+			received++
+		}
+	}
+	moved := 0
+	if total > 0 {
+		moved = 1
+	}
+	moving := func(e paid) int { return min(1, e.value+e.fee) }
+	gets := min(1, p.value)
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		panic(err)
+	}
+	return p.fee <= x.fee && (p.value == 0 || p.fee*100 <= p.value*x.share) &&
+		total <= x.each &&
+		within(time.Hour, all)+total <= x.hour &&
+		within(24*time.Hour, all)+total <= x.day &&
+		(gets == 0 || within(6*time.Hour, toHim)+p.value <= x.toEach) &&
+		within(2*time.Hour, mine(all))+total <= x.caller &&
+		within(time.Hour, one)+1 <= x.few &&
+		(gets == 0 || received+1 <= x.fewToEach) &&
+		within(time.Hour, mine(one))+1 <= x.fewByCaller &&
+		(moved == 0 || within(time.Hour, moving)+1 <= x.fewOfAsset) &&
+		(known || p.value <= x.first) &&
+		now.In(berlin).Hour() >= x.dawn
+}
+
+// decided is one decision, as the journal came to it.
+type decided struct {
+	payment payment
+	facts   signer.Facts
+	got     signer.Decision
+	rules   rules
+}
+
+// recorder is the real journal, and notes decisions in the order of their making.
+type recorder struct {
+	*journal.Journal
+	w *world
+}
+
+func (r recorder) Record(ctx context.Context, p signer.Proposal, n signer.Needs, decide func(signer.Facts) signer.Decision) (signer.Recorded, error) {
+	return r.Journal.Record(ctx, p, n, func(f signer.Facts) signer.Decision {
+		d := decide(f)
+		r.w.mu.Lock()
+		defer r.w.mu.Unlock()
+		if rules, ok := r.w.byVersion[p.Policy]; ok && d.Reason != "" || d.Verdict == signer.Allow {
+			r.w.log = append(r.w.log, decided{r.w.asked[p.Request.ID], f, d, rules})
+		}
+		return d
+	})
+}
+
+// device is a key in memory that can fail, and be made to wait.
+type device struct {
+	*backendtest.Key
+	w *world
+}
+
+func (d device) Sign(ctx context.Context, a signer.Authorized) ([]byte, error) {
+	d.w.mu.Lock()
+	fails, gate := d.w.fails, d.w.gate
+	d.w.mu.Unlock()
+	if gate != nil {
+		<-gate
+	}
+	if fails {
+		return nil, errors.New("the card was pulled")
+	}
+	return d.Key.Sign(ctx, a)
+}
+
+// world is a host, with clocks that can be set and a journal that can be lost with
+// the process.
+type world struct {
+	t    *rapid.T
+	tb   testing.TB
+	dirs int
+	path string
+
+	keys    map[string]*backendtest.Key
+	trusted signer.PublicKey // of checkpoints, of which this world signs none
+	journal *journal.Journal
+	engine  *signer.Engine
+	ref     reference
+
+	mu        sync.Mutex
+	wall      time.Time
+	boot      int
+	since     time.Duration
+	asked     map[string]payment
+	byVersion map[[32]byte]rules
+	log       []decided
+	fails     bool
+	gate      chan struct{}
+
+	elapsed time.Duration // that truly passed
+	gained  time.Duration // that reboots may have given to journal time
+	first   time.Time     // journal time of the first decision
+	begun   time.Duration // elapsed, then
+	next    int
+	signed  map[string]string // artefacts by request id
+}
+
+func newWorld(t *rapid.T, tb testing.TB, keys map[string]*backendtest.Key, trusted signer.PublicKey) *world {
+	w := &world{
+		t: t, tb: tb, keys: keys, trusted: trusted, wall: time.Date(2026, 3, 28, 6, 30, 0, 0, time.UTC), since: time.Hour,
+		asked: map[string]payment{}, byVersion: map[[32]byte]rules{}, signed: map[string]string{},
+	}
+	w.path = w.folder()
+	w.ref.rules = drawRules(t)
+	w.open()
+	return w
+}
+
+func (w *world) folder() string {
+	w.dirs++
+	dir, err := os.MkdirTemp(w.tb.TempDir(), "j")
+	w.must(err)
+	return filepath.Join(dir, "journal.db")
+}
+
+func (w *world) must(err error) {
+	if err != nil {
+		w.t.Helper()
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) now() time.Time { w.mu.Lock(); defer w.mu.Unlock(); return w.wall }
+
+// load makes the policy of the rules in force, with the keys of this world.
+func (w *world) load() *policy.Policy {
+	env := policy.Env{Keys: map[string]signer.KeyInfo{}}
+	for name := range w.keys {
+		env.Keys[name] = w.info(name)
+	}
+	p, err := policy.Load("policy.hcl", []byte(w.ref.rules.text()), env)
+	w.must(err)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.byVersion[p.Version()] = w.ref.rules
+	return p
+}
+
+func (w *world) info(name string) signer.KeyInfo {
+	pub := w.keys[name].Public()
+	return signer.KeyInfo{
+		Name: name, Public: pub, Fingerprint: pub.Fingerprint(), Protection: w.keys[name].Protection(),
+		Kinds: []signer.Kind{signer.KindEVMTransaction}, Chains: []string{"eip155:1"},
+	}
+}
+
+func (w *world) open() {
+	var err error
+	w.journal, err = journal.Open(journal.Config{Path: w.path, Now: w.now, Boot: func() (string, time.Duration, error) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return fmt.Sprint("boot-", w.boot), w.since, nil
+	}})
+	w.must(err)
+	var keys []signer.ManagedKey
+	for name, k := range w.keys {
+		keys = append(keys, signer.ManagedKey{Info: w.info(name), Key: device{k, w}})
+	}
+	w.engine, err = signer.New(signer.Config{
+		Instance: w.journal.Instance(), Keys: keys, Decoders: map[signer.Kind]signer.Decoder{signer.KindEVMTransaction: evm.Transaction{}},
+		Policy: w.load(), Journal: recorder{w.journal, w}, Verifier: &scheme.Verifier{}, Now: w.now, Rand: rand.Reader, Log: slog.New(slog.DiscardHandler),
+	})
+	w.must(err)
+}
+
+// shut ends the process in good order.
+func (w *world) shut() {
+	w.must(w.engine.Close(context.Background()))
+	w.must(w.journal.Close())
+}
+
+// draw makes a payment that was not asked for before.
+func (w *world) draw() payment {
+	w.next++
+	p := payment{
+		id: fmt.Sprintf("r%d", w.next), key: rapid.SampledFrom([]string{"hot", "hot", "cold"}).Draw(w.t, "key"),
+		uid: rapid.SampledFrom([]uint32{1000, 1001}).Draw(w.t, "uid"), to: rapid.IntRange(0, 3).Draw(w.t, "to"),
+		value: rapid.OneOf(rapid.IntRange(0, 6000), rapid.SampledFrom([]int{0, 1, w.ref.rules.each, w.ref.rules.first, w.ref.rules.first + 1})).Draw(w.t, "value"),
+		fee:   rapid.OneOf(rapid.IntRange(0, 50), rapid.SampledFrom([]int{0, w.ref.rules.fee, w.ref.rules.fee + 1})).Draw(w.t, "fee"),
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.asked[p.id] = p
+	return p
+}
+
+// ask asks for a payment. A signature that was given once is the same for ever.
+func (w *world) ask(p payment) error {
+	caller := signer.Caller{UID: p.uid, GID: 1000, PID: 7, User: fmt.Sprint("u", p.uid), Socket: "sign", Identified: true}
+	res, err := w.engine.Sign(context.Background(), caller, signer.Request{ID: p.id, Key: p.key, Kind: signer.KindEVMTransaction, Payload: p.payload()})
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if before, ok := w.signed[p.id]; ok && before != string(res.Artifact) {
+		return fmt.Errorf("request %s was signed twice, differently", p.id)
+	}
+	w.signed[p.id] = string(res.Artifact)
+	return nil
+}
+
+// check compares what was decided since the last time with the reference.
+func (w *world) check() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, d := range w.log {
+		now := d.facts.Time
+		if w.first.IsZero() {
+			w.first, w.begun = now, w.elapsed
+		}
+		// Journal time gains nothing on true time but what it may: 2 s and one part in
+		// a thousand at once, and what a reboot is believed.
+		truly := w.elapsed - w.begun
+		if most := truly + truly/1000 + 2*time.Second + w.gained; now.Sub(w.first) > most {
+			w.t.Fatalf("journal time went on by %s in %s", now.Sub(w.first), truly)
+		}
+		w.ref.rules = d.rules
+		want := w.ref.allows(d.payment, now)
+		if got := d.got.Verdict == signer.Allow; got != want {
+			w.t.Fatalf("%+v at %s: allowed = %v, the reference says %v\nrules %+v\nreason %q\nfacts %+v\npast %+v", d.payment, now, got, want, d.rules, d.got.Reason, d.facts, w.ref.past)
+		}
+		if want {
+			w.ref.past = append(w.ref.past, paid{d.payment, now})
+		}
+	}
+	w.log = nil
+}
+
+// judged reports an answer that no sound engine gives.
+func (w *world) judged(p payment, err error) {
+	if err == nil {
+		return
+	}
+	switch signer.CodeOf(err) {
+	case signer.CodeDenied:
+	case signer.CodeUnavailable:
+		if !w.fails {
+			w.t.Errorf("%+v: %v", p, err)
+		}
+	default:
+		w.t.Errorf("%+v: %v", p, err)
+	}
+}
+
+// pass lets time pass for both clocks.
+func (w *world) pass(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.wall, w.since, w.elapsed = w.wall.Add(d), w.since+d, w.elapsed+d
+}
+
+func (w *world) actions() map[string]func(*rapid.T) {
+	return map[string]func(*rapid.T){
+		"": func(*rapid.T) { w.check() },
+		"a payment": func(*rapid.T) {
+			p := w.draw()
+			w.judged(p, w.ask(p))
+		},
+		"many at once": func(t *rapid.T) { w.burst(rapid.IntRange(2, 8).Draw(t, "callers")) },
+		"the same again": func(t *rapid.T) {
+			if w.next > 0 {
+				p := w.asked[fmt.Sprintf("r%d", rapid.IntRange(1, w.next).Draw(t, "which"))]
+				w.judged(p, w.ask(p))
+			}
+		},
+		"the same id for more": func(t *rapid.T) {
+			if w.next > 0 {
+				p := w.asked[fmt.Sprintf("r%d", rapid.IntRange(1, w.next).Draw(t, "which"))]
+				p.value += 1000
+				if err := w.ask(p); signer.CodeOf(err) != signer.CodeConflict {
+					// What was never recorded, as a refusal among too many, may be asked anew.
+					if _, _, lookup := w.engine.Lookup(context.Background(), fmt.Sprint("uid:", p.uid), p.id); lookup == nil {
+						t.Errorf("request %s was asked for other content: %v", p.id, err)
+					}
+				}
+			}
+		},
+		"a card that is pulled": func(*rapid.T) {
+			w.fails = true
+			p := w.draw()
+			w.judged(p, w.ask(p))
+			w.fails = false
+		},
+		"time": func(t *rapid.T) {
+			w.pass(time.Duration(rapid.OneOf(rapid.IntRange(1, 60), rapid.IntRange(60, 9*3600)).Draw(t, "seconds")) * time.Second)
+		},
+		"exactly an hour": func(*rapid.T) { w.pass(time.Hour) },
+		"the clock is set": func(t *rapid.T) {
+			step := rapid.SampledFrom([]time.Duration{-720 * time.Hour, -24 * time.Hour, -time.Hour, -time.Minute, time.Second, time.Minute, time.Hour, 24 * time.Hour, 720 * time.Hour}).Draw(t, "step")
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.wall = w.wall.Add(step)
+		},
+		"a reboot": func(t *rapid.T) {
+			off := time.Duration(rapid.IntRange(1, 2*3600).Draw(t, "off")) * time.Second
+			wrong := rapid.SampledFrom([]time.Duration{0, 0, -720 * time.Hour, -time.Hour, 10 * time.Minute, time.Hour, 720 * time.Hour}).Draw(t, "wrong")
+			w.shut()
+			w.pass(off + 20*time.Second)
+			w.boot, w.since, w.wall = w.boot+1, 20*time.Second, w.wall.Add(wrong)
+			w.gained += 15 * time.Minute // which the journal believes
+			w.open()
+		},
+		"a restart": func(*rapid.T) { w.shut(); w.open() },
+		"a crash":   func(t *rapid.T) { w.crash(rapid.IntRange(1, 5).Draw(t, "callers")) },
+		"another policy": func(t *rapid.T) {
+			w.ref.rules = drawRules(t)
+			w.must(w.engine.SetPolicy(context.Background(), w.load()))
+		},
+	}
+}
+
+// burst has several callers ask at once.
+func (w *world) burst(n int) {
+	var wg sync.WaitGroup
+	for range n {
+		p := w.draw()
+		wg.Go(func() { w.judged(p, w.ask(p)) })
+	}
+	wg.Wait()
+}
+
+// crash ends the process while requests wait for the device, all of which are decided
+// by then: what is on disk goes on, what was in memory is gone. Then they ask again.
+func (w *world) crash(n int) {
+	w.mu.Lock()
+	w.gate = make(chan struct{})
+	w.mu.Unlock()
+	var wg sync.WaitGroup
+	var asked []payment
+	for range n {
+		p := w.draw()
+		asked = append(asked, p)
+		wg.Go(func() { _ = w.ask(p) }) // nobody is there to hear the answer
+	}
+	for decidedAll := false; !decidedAll; time.Sleep(time.Millisecond) {
+		w.mu.Lock()
+		decidedAll = len(w.log) >= n
+		w.mu.Unlock()
+	}
+	dead, deadEngine := w.journal, w.engine
+	_, err := dead.Facts(context.Background(), signer.Proposal{}, signer.Needs{}) // behind the last commit
+	w.must(err)
+	from := w.path
+	w.path = w.folder()
+	for _, suffix := range []string{"", "-wal"} {
+		data, err := os.ReadFile(from + suffix)
+		w.must(err)
+		w.must(os.WriteFile(w.path+suffix, data, 0o600))
+	}
+	w.check()
+	w.mu.Lock()
+	close(w.gate)
+	w.gate = nil
+	w.mu.Unlock()
+	wg.Wait() // what the dead process did after its death nobody saw
+	w.must(deadEngine.Close(context.Background()))
+	w.must(dead.Close())
+	w.open()
+	for _, p := range asked {
+		w.judged(p, w.ask(p))
+	}
+}
+
+// sound verifies the whole journal: every decision's facts against the records before
+// it, every signature, every table; and that it authorised what the reference did.
+func (w *world) sound() {
+	w.shut()
+	trusted, err := receipt.NewVerifier("sealward.dev/journal/"+w.journal.Instance(), w.trusted)
+	w.must(err)
+	rep, err := journal.Verify(context.Background(), journal.VerifyConfig{Path: w.path, Trusted: trusted, Signature: scheme.Verify})
+	w.must(err)
+	for _, p := range rep.Problems {
+		if !strings.Contains(fmt.Sprint(p), "checkpoint") {
+			w.t.Errorf("the journal: %v", p)
+		}
+	}
+	if int(rep.Authorized) != len(w.ref.past) {
+		w.t.Errorf("the journal authorised %d requests, the reference %d", rep.Authorized, len(w.ref.past))
+	}
+}
+
+func TestNoHistoryExceedsALimit(t *testing.T) {
+	const rounds = 10 // of a hundred histories each
+	keys := map[string]*backendtest.Key{"hot": backendtest.NewKey(t, signer.AlgorithmSecp256k1), "cold": backendtest.NewKey(t, signer.AlgorithmSecp256k1)}
+	trusted := backendtest.NewKey(t, signer.AlgorithmEd25519).Public()
+	for i := range rounds {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			rapid.Check(t, func(r *rapid.T) {
+				w := newWorld(r, t, keys, trusted)
+				r.Repeat(w.actions())
+				w.check()
+				w.sound()
+			})
+		})
+	}
+}

@@ -1,0 +1,6 @@
+version = 1
+
+rule "payouts" {
+  keys = ["hot"]
+  deny = "not before Monday"
+}
