@@ -2,6 +2,7 @@ package signer
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -9,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// Administrator does the administrative acts that need a device. The engine itself
-// disables and enables keys and has them sign for their successors.
+// Administrator does the administrative acts that need a device, or a policy from disk.
+// The engine itself disables and enables keys and has them sign for their successors.
 type Administrator interface {
 	// Act does what was decided and recorded, and returns what came of it as one JSON
 	// value in UTF-8, of at most [MaxResult] bytes. Nothing secret may be in it: it is
@@ -56,8 +57,9 @@ func adminKey() ManagedKey {
 }
 
 // complete adds to an intent what its decoder cannot know: which public keys the names
-// in it stand for, and how the key that is to sign is kept.
-func (e *Engine) complete(in *Intent, key KeyInfo) error {
+// in it stand for, and how the key that is to sign is kept. It refuses an act that cannot
+// be done.
+func (e *Engine) complete(in *Intent, key KeyInfo, policy Policy) error {
 	if key.Protection == ProtectionWrapped {
 		in.Warnings = append(in.Warnings, Warning{Code: WarnKeyWrapped, Severity: SeverityInfo,
 			Text: "the key is sealed to its device and opened outside of it for the moment of use"})
@@ -83,11 +85,38 @@ func (e *Engine) complete(in *Intent, key KeyInfo) error {
 		return nil
 	case ClassKeyRotate:
 		return e.checkRotation(effect)
+	case ClassPolicyChange:
+		if err := replaces(effect, policy.Version()); err != nil {
+			return err
+		}
 	}
 	if e.c.Administrator == nil {
 		return invalid("this daemon has nobody to do acts of class %q", effect.Class)
 	}
 	return nil
+}
+
+// replaces refuses a change of policy that was reviewed against another one than is in
+// force: what it changes is not what its reviewers saw.
+func replaces(change Effect, inForce [32]byte) error {
+	from, to := change.Attributes[AttributePolicyFrom], change.Attributes[AttributePolicyTo]
+	switch now := hex.EncodeToString(inForce[:]); now {
+	case from:
+		return nil
+	case to:
+		return invalid("policy %s is in force already", now)
+	default:
+		return invalid("the policy in force is %s, not %s, from which the change is; compare with the one in force, and ask with that", now, clip(from))
+	}
+}
+
+// inForce reports whether a proposal is to put in force the policy that is.
+func (e *Engine) inForce(p Proposal) bool {
+	if p.Request.Kind != KindAdmin || len(p.Intent.Effects) != 1 || p.Intent.Effects[0].Class != ClassPolicyChange {
+		return false
+	}
+	now := e.Policy().Version()
+	return p.Intent.Effects[0].Attributes[AttributePolicyTo] == hex.EncodeToString(now[:])
 }
 
 // named finds the key that an act is about.

@@ -63,6 +63,8 @@ type Engine struct {
 	rate   *refusals
 	off    *switches
 
+	adopting sync.Mutex // held while a policy is put in force and recorded
+
 	mu       sync.Mutex
 	closed   bool                // owned by mu
 	running  map[runKey]*running // owned by mu
@@ -245,7 +247,7 @@ func (e *Engine) run(ctx context.Context, c Caller, r Request) (Result, error) {
 	}
 	if err != nil {
 		if prior, ok := e.prior(ctx, c, r); ok {
-			return e.answered(prior, err)
+			return e.answered(ctx, prior, err)
 		}
 		return Result{}, e.refuse(ctx, c, r, err)
 	}
@@ -268,7 +270,7 @@ func (e *Engine) run(ctx context.Context, c Caller, r Request) (Result, error) {
 		// message, or do the same act, again, if the policy in force would still hear
 		// of it.
 		if !e.rate.pay(c, e.c.Now()) {
-			return Result{}, &Error{Code: CodeOverloaded, Detail: "asked again too often; wait a while"}
+			return Result{}, askedTooOften()
 		}
 		if err := e.again(ctx, policy, p, rec); err != nil {
 			return Result{}, e.refuse(ctx, c, r, err)
@@ -278,8 +280,14 @@ func (e *Engine) run(ctx context.Context, c Caller, r Request) (Result, error) {
 		}
 	}
 
-	defer e.off.hold(p)() // until its outcome, which disables once more, is known
+	return e.finish(ctx, key, decoder, rec)
+}
+
+// finish does what is on record as authorised, and records what became of it.
+func (e *Engine) finish(ctx context.Context, key ManagedKey, decoder Decoder, rec Recorded) (Result, error) {
+	defer e.off.hold(rec.Proposal)() // until its outcome, which disables once more, is known
 	outcome := e.perform(ctx, key, rec)
+	var err error
 	if outcome.Leaf, err = e.c.Journal.Finish(ctx, outcome); err != nil {
 		return Result{}, unavailable("the outcome cannot be recorded, so it is not released; ask again with the same id", err)
 	}
@@ -319,7 +327,7 @@ func (e *Engine) propose(policy Policy, c Caller, r Request) (Proposal, ManagedK
 		// would spoil the journal for good.
 		return none(&Error{Code: CodeInternal, Detail: fmt.Sprintf("the decoder for kind %q returned a time outside the years 1 to 9999", r.Kind)})
 	}
-	if err := e.complete(&intent, key.Info); err != nil {
+	if err := e.complete(&intent, key.Info, policy); err != nil {
 		return none(err)
 	}
 	p := Proposal{
@@ -418,19 +426,31 @@ func (e *Engine) result(d Decoder, rec Recorded) (Result, error) {
 // answered repeats the answer to a request that could not be understood today,
 // since its key or decoder is gone, but was when it was first asked. err is the
 // answer if there was none.
-func (e *Engine) answered(rec Recorded, err error) (Result, error) {
-	switch d := e.c.Decoders[rec.Proposal.Request.Kind]; {
+func (e *Engine) answered(ctx context.Context, rec Recorded, err error) (Result, error) {
+	p := rec.Proposal
+	switch d := e.c.Decoders[p.Request.Kind]; {
 	case rec.Decision.Verdict != Allow:
 		return Result{}, denied(rec)
-	case rec.Done() && d != nil:
+	case d == nil:
+	case rec.Done():
 		return e.result(d, rec)
+	case e.inForce(p):
+		// A crash kept the outcome from the record. The policy that it put in force need
+		// not hear of it: what the old one allowed is done.
+		if !e.rate.pay(p.Caller, e.c.Now()) {
+			return Result{}, askedTooOften()
+		}
+		return e.finish(ctx, e.keys[AdminKey], d, rec)
 	}
 	return Result{}, err
 }
 
 // SetPolicy puts another policy in force. Requests in the pipeline that are not
-// decided yet are read again under it.
+// decided yet are read again under it. Changes happen one after the other, in the order
+// of their records.
 func (e *Engine) SetPolicy(ctx context.Context, p Policy) error {
+	e.adopting.Lock()
+	defer e.adopting.Unlock()
 	// First in force, then recorded, so that nothing the old one allows comes after
 	// the record.
 	box := &policyBox{p}

@@ -137,6 +137,10 @@ func unavailable(detail string, err error) *Error {
 	return &Error{Code: CodeUnavailable, Detail: detail, Err: err}
 }
 
+func askedTooOften() *Error {
+	return &Error{Code: CodeOverloaded, Detail: "asked again too often; wait a while"}
+}
+
 func denied(rec Recorded) *Error {
 	return &Error{Code: CodeDenied, Detail: rec.Decision.Reason}
 }

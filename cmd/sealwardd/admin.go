@@ -13,9 +13,9 @@ import (
 	"github.com/sealward/sealward/signer/intent/admin"
 )
 
-// administrator does the acts on keys that need a device. The daemon keeps no key
-// that is not in its configuration, so what an act makes is given to whoever asked,
-// with the lines to add.
+// administrator does the acts on keys that need a device, and puts a policy from disk
+// in force. The daemon keeps no key that is not in its configuration, so what an act
+// makes is given to whoever asked, with the lines to add.
 type administrator struct{ *daemon }
 
 var _ signer.Administrator = administrator{}
@@ -38,8 +38,10 @@ func (d administrator) Act(ctx context.Context, a signer.Act) ([]byte, error) {
 		result, err = d.attest(ctx, o)
 	case admin.ActDuplicate:
 		result, err = d.duplicate(ctx, o)
+	case admin.ActPolicy:
+		result, err = d.changePolicy(ctx, a, o)
 	default:
-		err = signer.Invalid("act %q is not done by a device", o.Act)
+		err = signer.Invalid("act %q is not done by the daemon", o.Act)
 	}
 	if err != nil {
 		return nil, visible(err)

@@ -49,6 +49,7 @@ type daemon struct {
 	begun       bool          // this start began a new journal
 	stopping    chan struct{} // closed when the stop begins
 
+	changing     sync.Mutex // held while another policy is read and put in force
 	verifying    sync.Mutex // held while the journal is verified
 	mu           sync.Mutex
 	policyLoaded time.Time // owned by mu
@@ -151,9 +152,7 @@ func (d *daemon) loop(ctx context.Context, signals <-chan os.Signal) error {
 	go func() { served <- d.server.Run(ctx) }()
 
 	d.log.Info("ready", "version", version.Number, "keys", len(d.keys), "instance", d.journal.Instance(), "private", d.cfg.Private)
-	if err := ipc.NotifyReady(fmt.Sprintf("%d keys, policy %.8x", len(d.keys), d.policyNow().Version())); err != nil {
-		d.log.Error("systemd does not take the notification", "error", err)
-	}
+	d.notifyReady()
 	for {
 		select {
 		case err := <-served:
@@ -186,44 +185,6 @@ func (d *daemon) stop(served <-chan error) error {
 		err = errors.Join(err, nerr)
 	}
 	return errors.Join(err, d.checkpoint(ctx))
-}
-
-// reload puts the policy on disk in force, or keeps the one that is and says why.
-func (d *daemon) reload(ctx context.Context) {
-	if err := ipc.NotifyReloading(); err != nil {
-		d.log.Error("systemd does not take the notification", "error", err)
-	}
-	p, err := d.loadPolicy()
-	if err == nil {
-		if err = d.engine.SetPolicy(ctx, p.Policy); err == nil {
-			d.policy.Store(p)
-		}
-	}
-	d.mu.Lock()
-	d.policyError = ""
-	status := fmt.Sprintf("%d keys, policy %.8x", len(d.keys), d.policyNow().Version())
-	if err != nil {
-		d.policyError = err.Error()
-		status += "; the last reload was refused"
-	} else {
-		d.policyLoaded = time.Now()
-	}
-	d.mu.Unlock()
-	if err != nil {
-		d.log.Error("the new policy is refused; the old one stays in force", "error", err)
-		refused := signer.Event{Type: signer.EventPolicy, Code: signer.CodeInvalid, Policy: d.policyNow().Version(), Detail: "a reload was refused: " + strings.ToValidUTF8(err.Error(), "\uFFFD")}
-		if _, err := d.journal.Note(ctx, refused); err != nil {
-			d.log.Error("that cannot be recorded", "error", err)
-		}
-	} else {
-		d.log.Info("a new policy is in force", "version", fmt.Sprintf("%x", p.Version()))
-		for _, n := range strangers(p.Policy) {
-			d.log.Warn(n)
-		}
-	}
-	if err := ipc.NotifyReady(status); err != nil {
-		d.log.Error("systemd does not take the notification", "error", err)
-	}
 }
 
 // checkpoint signs a checkpoint of the journal if it grew since the last.

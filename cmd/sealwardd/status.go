@@ -37,7 +37,7 @@ func (d *daemon) notices() (out []string) {
 		out = append(out, n)
 	}
 	out = append(out, "only checkpoints kept elsewhere can reveal that the journal was put back to an earlier state, or rewritten after the latest of them")
-	out = append(out, strangers(d.policyNow())...)
+	out = append(out, policyNotices(d.policyNow())...)
 	if d.begun {
 		out = append(out, "this start began a new journal: limits count from nothing, so make sure that no earlier one was meant")
 	}

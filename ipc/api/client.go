@@ -30,6 +30,7 @@ type Client struct {
 	signer  sealwardv1connect.SignerServiceClient
 	journal sealwardv1connect.JournalServiceClient
 	device  sealwardv1connect.DeviceServiceClient
+	policy  sealwardv1connect.PolicyServiceClient
 }
 
 // Dial returns a client for the daemon that listens at a socket. It does not
@@ -67,6 +68,7 @@ func Dial(socketPath string) *Client {
 		signer:  sealwardv1connect.NewSignerServiceClient(hc, baseURL, opts...),
 		journal: sealwardv1connect.NewJournalServiceClient(hc, baseURL, opts...),
 		device:  sealwardv1connect.NewDeviceServiceClient(hc, baseURL, opts...),
+		policy:  sealwardv1connect.NewPolicyServiceClient(hc, baseURL, opts...),
 	}
 }
 
@@ -207,6 +209,27 @@ func (c *Client) Proof(ctx context.Context, leaf uint64, wait bool) (string, err
 // Verify recomputes the whole journal. The admin socket serves it.
 func (c *Client) Verify(ctx context.Context) (*v1.VerifyResponse, error) {
 	return call(ctx, c, c.journal.Verify, &v1.VerifyRequest{})
+}
+
+// Policies lists when which policy came into force, the latest first: those before a
+// leaf, or the latest ones with 0; limit 0 is the daemon's default. The admin socket
+// serves it.
+func (c *Client) Policies(ctx context.Context, before uint64, limit uint32) (*v1.ListPoliciesResponse, error) {
+	return call(ctx, c, c.policy.ListPolicies, &v1.ListPoliciesRequest{Before: before, Limit: limit})
+}
+
+// Policy returns a version of the policy, in hexadecimal, or the one in force when it is
+// empty. Whether the bundle is of that version, only loading it tells. The admin socket
+// serves it.
+func (c *Client) Policy(ctx context.Context, version string) (*v1.GetPolicyResponse, error) {
+	res, err := call(ctx, c, c.policy.GetPolicy, &v1.GetPolicyRequest{Version: version})
+	if err != nil {
+		return nil, err
+	}
+	if version != "" && res.GetVersion() != version {
+		return nil, &Error{Code: codeOfNonsense, Message: fmt.Sprintf("asked for policy %s and got %q", version, res.GetVersion())}
+	}
+	return res, nil
 }
 
 func call[Q, A any](ctx context.Context, c *Client, f func(context.Context, *connect.Request[Q]) (*connect.Response[A], error), m *Q) (*A, error) {

@@ -77,6 +77,7 @@ func Handler(c Config, admin bool) http.Handler {
 	if admin {
 		mux.Handle(sealwardv1connect.NewJournalServiceHandler(d, handlerOptions()...))
 		mux.Handle(sealwardv1connect.NewDeviceServiceHandler(d, handlerOptions()...))
+		mux.Handle(sealwardv1connect.NewPolicyServiceHandler(d, handlerOptions()...))
 	}
 	return &gate{mux, c}
 }

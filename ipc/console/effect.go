@@ -34,6 +34,7 @@ var headlines = map[signer.Class]string{
 	signer.ClassKeyEnable:      "ENABLES a key",
 	signer.ClassKeyRotate:      "SUCCEEDS a key by another one",
 	signer.ClassKeyDuplicate:   "COPIES a key to another device",
+	signer.ClassPolicyChange:   "CHANGES the policy",
 }
 
 // takenBack are the headlines where all that is of the class takes back what was given.
@@ -73,6 +74,7 @@ var acts = map[signer.Class]struct{ word, text string }{
 	signer.ClassKeyEnable:    {"ENABLES", "a key that was disabled"},
 	signer.ClassKeyRotate:    {"SUCCEEDS", "a key by another one, which the first signs"},
 	signer.ClassKeyDuplicate: {"COPIES", "a key to another device"},
+	signer.ClassPolicyChange: {"CHANGES", "the policy: from then on another one decides what is signed"},
 }
 
 // controls are what the acts of class control do.

@@ -53,6 +53,7 @@ func each() map[string]signer.Effect {
 	for class := range acts {
 		out[string(class)] = signer.Effect{Class: class, Attributes: map[string]string{"key": "hot"}}
 	}
+	out["policy_change"] = signer.Effect{Class: signer.ClassPolicyChange, Attributes: map[string]string{"from": strings.Repeat("0a", 32), "to": strings.Repeat("b1", 32), "reason": "a vendor moved"}}
 	return out
 }
 

@@ -15,6 +15,9 @@ import (
 
 var itself = signer.KeyInfo{Name: signer.AdminKey, Kinds: []signer.Kind{signer.KindAdmin}}
 
+// versionA and versionB are what versions of policies look like.
+var versionA, versionB = strings.Repeat("0a", 32), strings.Repeat("b1", 32)
+
 // good has a payload of each act, and what policy sees of it.
 var good = map[string]struct {
 	payload string
@@ -40,13 +43,14 @@ var good = map[string]struct {
 			"blob_digest": "0x2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824", // printf hello | sha256sum
 		},
 	},
-	"attest":           {`{"act":"keys.attest","key":"hot"}`, signer.ClassKeyAttest, map[string]string{"key": "hot"}},
-	"attest afresh":    {`{"act":"keys.attest","challenge":"AAEC","key":"hot"}`, signer.ClassKeyAttest, map[string]string{"key": "hot"}},
-	"disable":          {`{"act":"keys.disable","key":"hot","reason":"laptop \"lost\" <b> & \\u2028 é"}`, signer.ClassKeyDisable, map[string]string{"key": "hot", "reason": `laptop "lost" <b> & \u2028 é`}},
-	"enable":           {`{"act":"keys.enable","key":"hot","reason":"found"}`, signer.ClassKeyEnable, map[string]string{"key": "hot", "reason": "found"}},
-	"rotate":           {`{"act":"keys.rotate","key":"hot","successor":"hot-2"}`, signer.ClassKeyRotate, map[string]string{"key": "hot", "successor": "hot-2"}},
-	"duplicate":        {`{"act":"keys.duplicate","key":"hot","target":"aGVsbG8="}`, signer.ClassKeyDuplicate, map[string]string{"key": "hot", "target_digest": "0x2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"}},
-	"duplicate a test": {`{"act":"keys.duplicate","key":"hot","target":"aGVsbG8=","test_exception":"swtpm of the drill"}`, signer.ClassKeyDuplicate, map[string]string{"key": "hot", "target_digest": "0x2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824", "test_exception": "swtpm of the drill"}},
+	"attest":            {`{"act":"keys.attest","key":"hot"}`, signer.ClassKeyAttest, map[string]string{"key": "hot"}},
+	"attest afresh":     {`{"act":"keys.attest","challenge":"AAEC","key":"hot"}`, signer.ClassKeyAttest, map[string]string{"key": "hot"}},
+	"disable":           {`{"act":"keys.disable","key":"hot","reason":"laptop \"lost\" <b> & \\u2028 é"}`, signer.ClassKeyDisable, map[string]string{"key": "hot", "reason": `laptop "lost" <b> & \u2028 é`}},
+	"enable":            {`{"act":"keys.enable","key":"hot","reason":"found"}`, signer.ClassKeyEnable, map[string]string{"key": "hot", "reason": "found"}},
+	"rotate":            {`{"act":"keys.rotate","key":"hot","successor":"hot-2"}`, signer.ClassKeyRotate, map[string]string{"key": "hot", "successor": "hot-2"}},
+	"change the policy": {`{"act":"policy.change","from":"` + versionA + `","reason":"a vendor moved","to":"` + versionB + `"}`, signer.ClassPolicyChange, map[string]string{"from": versionA, "to": versionB, "reason": "a vendor moved"}},
+	"duplicate":         {`{"act":"keys.duplicate","key":"hot","target":"aGVsbG8="}`, signer.ClassKeyDuplicate, map[string]string{"key": "hot", "target_digest": "0x2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"}},
+	"duplicate a test":  {`{"act":"keys.duplicate","key":"hot","target":"aGVsbG8=","test_exception":"swtpm of the drill"}`, signer.ClassKeyDuplicate, map[string]string{"key": "hot", "target_digest": "0x2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824", "test_exception": "swtpm of the drill"}},
 }
 
 func TestDecode(t *testing.T) {
@@ -138,6 +142,15 @@ func TestDecodeRefuses(t *testing.T) {
 		"a blob that is no base64":         {`{"act":"keys.import","blob":"aGVsbG8","name":"w","token":"chip"}`, "want base64"},
 		"a blob with loose ends":           {`{"act":"keys.import","blob":"aGVsbG9=","name":"w","token":"chip"}`, "want base64"},
 		"a blob with a line end":           {`{"act":"keys.import","blob":"aGVs\nbG8=","name":"w","token":"chip"}`, "without line ends"},
+		"a change to the same policy":      {`{"act":"policy.change","from":"` + versionA + `","reason":"x","to":"` + versionA + `"}`, "nothing would change"},
+		"a change from nothing":            {`{"act":"policy.change","reason":"x","to":"` + versionA + `"}`, "from is missing"},
+		"a change to nothing":              {`{"act":"policy.change","from":"` + versionA + `","reason":"x"}`, "to is missing"},
+		"a change for no reason":           {`{"act":"policy.change","from":"` + versionA + `","to":"` + versionB + `"}`, "reason is missing"},
+		"a version in capitals":            {`{"act":"policy.change","from":"` + versionA + `","reason":"x","to":"` + strings.ToUpper(versionB) + `"}`, "64 hexadecimal digits"},
+		"a version with a line end":        {`{"act":"policy.change","from":"` + versionA + `\n","reason":"x","to":"` + versionB + `"}`, "64 hexadecimal digits"},
+		"a version that is cut off":        {`{"act":"policy.change","from":"` + versionA + `","reason":"x","to":"` + versionB[:8] + `"}`, "64 hexadecimal digits"},
+		"a change of policy with a key":    {`{"act":"policy.change","from":"` + versionA + `","key":"hot","reason":"x","to":"` + versionB + `"}`, "it has no key"},
+		"a key that is sent somewhere":     {`{"act":"keys.disable","key":"hot","reason":"x","to":"` + versionB + `"}`, "it has no to"},
 		"a challenge that no device takes": {`{"act":"keys.attest","challenge":"` + long + `","key":"hot"}`, "the most is 32"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -33,6 +33,7 @@ var acts = map[string]act{
 	ActEnable:    {signer.ClassKeyEnable, []string{"key", "reason"}, nil},
 	ActRotate:    {signer.ClassKeyRotate, []string{"key", "successor"}, nil},
 	ActDuplicate: {signer.ClassKeyDuplicate, []string{"key", "target"}, []string{"test_exception"}},
+	ActPolicy:    {signer.ClassPolicyChange, []string{"from", "to", "reason"}, nil},
 }
 
 // field is one field of an order.
@@ -48,6 +49,7 @@ func (o *Order) fields() []field {
 		{"bits", o.Bits != 0, o.checkAlgorithm},
 		{"blob", o.Blob != "", func() error { return checkBytes("blob", o.Blob, maxBlob) }},
 		{"challenge", o.Challenge != "", func() error { return checkBytes("challenge", o.Challenge, maxChallenge) }},
+		{"from", o.From != "", func() error { return checkVersion("from", o.From) }},
 		{"key", o.Key != "", func() error { return checkName("key", o.Key) }},
 		{"name", o.Name != "", func() error { return checkName("name", o.Name) }},
 		{"options", len(o.Options) > 0, o.checkOptions},
@@ -55,6 +57,7 @@ func (o *Order) fields() []field {
 		{"successor", o.Successor != "", func() error { return checkName("successor", o.Successor) }},
 		{"target", o.Target != "", func() error { return checkBytes("target", o.Target, maxBlob) }},
 		{"test_exception", o.TestException != "", func() error { return checkText("test_exception", o.TestException) }},
+		{"to", o.To != "", o.checkTo},
 		{"token", o.Token != "", func() error { return checkName("token", o.Token) }},
 		{"wrapped", o.Wrapped, func() error { return nil }},
 	}
@@ -64,7 +67,7 @@ func (o *Order) fields() []field {
 func (o *Order) check() error {
 	a, ok := acts[o.Act]
 	if !ok {
-		return signer.Invalid("administrative request: no act is named %.40q; there are: keys.create, keys.import, keys.attest, keys.disable, keys.enable, keys.rotate, keys.duplicate", o.Act)
+		return signer.Invalid("administrative request: no act is named %.40q; there are: keys.create, keys.import, keys.attest, keys.disable, keys.enable, keys.rotate, keys.duplicate, policy.change", o.Act)
 	}
 	for _, f := range o.fields() {
 		must := slices.Contains(a.must, f.name)
@@ -116,6 +119,23 @@ func checkName(what, s string) error {
 		return fmt.Errorf("%s %.80q: a name is made of a-z 0-9 - and has 1 to 63 characters", what, s)
 	}
 	return nil
+}
+
+// version is that of a policy.
+var version = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+func checkVersion(what, s string) error {
+	if !version.MatchString(s) {
+		return fmt.Errorf("%s %.80q: the version of a policy has 64 hexadecimal digits in lower case", what, s)
+	}
+	return nil
+}
+
+func (o *Order) checkTo() error {
+	if o.To == o.From {
+		return fmt.Errorf("from and to are the same version, so nothing would change")
+	}
+	return checkVersion("to", o.To)
 }
 
 func (o *Order) checkOptions() error {

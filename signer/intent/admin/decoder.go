@@ -24,7 +24,7 @@ type Decoder struct{}
 var _ signer.Decoder = Decoder{}
 
 // Version implements [signer.Decoder].
-func (Decoder) Version() string { return "sealward.admin/1" }
+func (Decoder) Version() string { return "sealward.admin/2" }
 
 // Decode implements [signer.Decoder].
 func (d Decoder) Decode(payload []byte, key signer.KeyInfo, book signer.Book) (signer.Intent, error) {
@@ -91,6 +91,8 @@ func (o *Order) attributes() map[string]string {
 	set(signer.AttributeKey, o.Key)
 	set(signer.AttributeSuccessor, o.Successor)
 	set(signer.AttributeReason, o.Reason)
+	set(signer.AttributePolicyFrom, o.From)
+	set(signer.AttributePolicyTo, o.To)
 	set(signer.AttributeAlgorithm, string(o.Algorithm))
 	set("name", o.Name)
 	set("token", o.Token)

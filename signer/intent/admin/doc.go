@@ -1,7 +1,7 @@
 // Package admin reads administrative requests: payloads of kind "sealward.admin" that
-// create, import, attest, disable, enable, rotate and duplicate keys. Such a request
-// goes through the same pipeline as any other, and ends at the record and an act
-// instead of a signature.
+// create, import, attest, disable, enable, rotate and duplicate keys, and put another
+// policy in force. Such a request goes through the same pipeline as any other, and ends
+// at the record and an act instead of a signature.
 //
 // # Order of work
 //
@@ -21,5 +21,6 @@
 // # What we do not defend against
 //
 // What a blob or a target means: they are shown by their SHA-256 digest, and the
-// device that opens them checks them.
+// device that opens them checks them. What a version of a policy stands for: whoever
+// asks for it, and whoever approves that, reads the policy itself.
 package admin

@@ -19,6 +19,7 @@ const (
 	ActEnable    = "keys.enable"
 	ActRotate    = "keys.rotate"
 	ActDuplicate = "keys.duplicate"
+	ActPolicy    = "policy.change"
 )
 
 // Order is what an administrative request asks for. Which fields an act has, and what
@@ -30,6 +31,7 @@ type Order struct {
 	Bits          int               `json:"bits,omitempty"`
 	Blob          string            `json:"blob,omitempty"`      // base64 (RFC 4648, 4)
 	Challenge     string            `json:"challenge,omitempty"` // base64
+	From          string            `json:"from,omitempty"`      // version of the policy in force
 	Key           string            `json:"key,omitempty"`
 	Name          string            `json:"name,omitempty"`
 	Options       map[string]string `json:"options,omitempty"`
@@ -37,6 +39,7 @@ type Order struct {
 	Successor     string            `json:"successor,omitempty"`
 	Target        string            `json:"target,omitempty"` // base64
 	TestException string            `json:"test_exception,omitempty"`
+	To            string            `json:"to,omitempty"` // version of the policy that is to come into force
 	Token         string            `json:"token,omitempty"`
 	Wrapped       bool              `json:"wrapped,omitempty"`
 }
