@@ -19,7 +19,7 @@ import (
 
 func (c *cli) journalCommand() *cobra.Command {
 	return group("journal", "read and verify the record (admin socket)",
-		c.journalShowCommand(), c.journalVerifyCommand(), c.journalCheckpointCommand(), c.journalProofCommand())
+		c.journalShowCommand(), c.journalDecisionsCommand(), c.journalVerifyCommand(), c.journalCheckpointCommand(), c.journalProofCommand())
 }
 
 // page is how many entries are asked for at once: each may hold a payload.

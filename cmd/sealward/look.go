@@ -43,13 +43,13 @@ func showLimits(w io.Writer, limits []*v1.LimitState) error {
 	var rows [][]string
 	for _, l := range limits {
 		names := assetName(l.GetAsset(), l.GetAssetName(), l.GetDecimals())
-		row := []string{l.GetKey(), l.GetRule(), l.GetLimit(), amount(l.GetMax(), l.GetAsset(), names) + " " + window(l.GetWindow()), "", "", ""}
-		if l.GetWindow() != nil {
-			row[4], row[5], row[6] = amount(l.GetSpent(), l.GetAsset(), names), amount(l.GetLeft(), l.GetAsset(), names), when(l.GetFrees())
+		row := []string{l.GetKey(), l.GetRule(), l.GetLimit(), amount(l.GetMax(), l.GetAsset(), names) + " " + window(l.GetWindow()), l.GetPer(), "", "", ""}
+		if l.GetWindow() != nil { // by recipient and asset there is no one sum, and these are empty
+			row[5], row[6], row[7] = amount(l.GetSpent(), l.GetAsset(), names), amount(l.GetLeft(), l.GetAsset(), names), when(l.GetFrees())
 		}
 		rows = append(rows, row)
 	}
-	return table(w, []string{"KEY", "RULE", "LIMIT", "MOST", "SPENT", "LEFT", "NEXT FREES"}, rows)
+	return table(w, []string{"KEY", "RULE", "LIMIT", "MOST", "PER", "SPENT", "LEFT", "NEXT FREES"}, rows)
 }
 
 func (c *cli) requestCommand() *cobra.Command {

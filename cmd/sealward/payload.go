@@ -47,15 +47,20 @@ func kindFlag(cmd *cobra.Command, kind *string) {
 	fixed(cmd, "kind", kinds()...)
 }
 
-// payload reads a file, or standard input for "-". A message is its bytes, all of
-// them: a line feed at its end is part of what is signed. Of other text, white space
-// around it is dropped.
+// payload reads a file, or standard input for "-".
 func (c *cli) payload(kind, file string) ([]byte, error) {
 	b, err := c.read(file)
 	if err != nil {
 		return nil, fmt.Errorf("read payload: %w", err)
 	}
-	switch signer.Kind(kind) {
+	return payloadIn(signer.Kind(kind), b)
+}
+
+// payloadIn is the payload that is in a file. A message is its bytes, all of them: a line
+// feed at its end is part of what is signed. Of other text, white space around it is
+// dropped.
+func payloadIn(kind signer.Kind, b []byte) ([]byte, error) {
+	switch kind {
 	case signer.KindEVMMessage:
 		return b, nil
 	case signer.KindEVMTypedData: // JSON, with text of any language in it
@@ -72,7 +77,7 @@ func (c *cli) payload(kind, file string) ([]byte, error) {
 	if _, err := hex.DecodeString(string(b)); err == nil && len(b) > 32 {
 		return nil, signer.Invalid("the payload is hexadecimal text without 0x in front; put it there")
 	}
-	evm := kind == string(signer.KindEVMTransaction) || kind == string(signer.KindEVMAuthorization)
+	evm := kind == signer.KindEVMTransaction || kind == signer.KindEVMAuthorization
 	if evm && len(b) > 0 && b[0] != '{' && !bytes.HasPrefix(b, []byte("0x")) {
 		return nil, signer.Invalid("the payload is text, and neither one JSON object nor 0x and hexadecimal digits; is it of another kind, or inside of a request?")
 	}

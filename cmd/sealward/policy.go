@@ -25,7 +25,7 @@ import (
 )
 
 func (c *cli) policyCommand() *cobra.Command {
-	return group("policy", "what policy would decide, and whether one is valid", c.policyCheckCommand(), c.policyValidateCommand())
+	return group("policy", "what policy would decide, and whether one is valid", c.policyCheckCommand(), c.policyValidateCommand(), c.policyExplainCommand(), c.policyTestCommand(), c.policyExamplesCommand(), c.policyReplayCommand(), c.policyDiffCommand(), c.policyHistoryCommand(), c.policyShowCommand(), c.policyApplyCommand())
 }
 
 func (c *cli) policyCheckCommand() *cobra.Command {
@@ -135,13 +135,20 @@ func (c *cli) validate(f namesFlags) error {
 		Valid   bool     `json:"valid"`
 		Assets  int      `json:"assets"`
 		Windows []string `json:"windows"`
-	}{path, true, len(p.Book().Assets), []string{}}
+		Notes   []string `json:"notes"`
+	}{path, true, len(p.Book().Assets), []string{}, []string{}}
+	if asks := p.Asks(); len(asks) > 0 {
+		report.Notes = append(report.Notes, fmt.Sprintf("approvals cannot be collected yet, nor delays waited out: what these rules ask for with require, over or delay is refused: %q", asks))
+	}
 	for _, m := range p.Needs().Measures {
 		if w := m.Window.String(); !slices.Contains(report.Windows, w) {
 			report.Windows = append(report.Windows, w)
 		}
 	}
 	return c.record(report, func(w io.Writer) error {
+		for _, n := range report.Notes {
+			fmt.Fprintf(w, "note: %s\n", console.Safe(n))
+		}
 		_, err := fmt.Fprintf(w, "%s is valid: assets: %d, windows of limits: %d\n", console.Safe(path), report.Assets, len(report.Windows))
 		return err
 	})

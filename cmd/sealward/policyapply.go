@@ -1,0 +1,206 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sealward/sealward/cmd/config"
+	"github.com/sealward/sealward/ipc/api"
+	"github.com/sealward/sealward/policy"
+	"github.com/sealward/sealward/signer"
+	"github.com/sealward/sealward/signer/intent/admin"
+)
+
+// application is a change of policy as a command line asks for it.
+type application struct {
+	act
+	config   string
+	reviewed string // the version that is to come into force; empty: what is on disk
+	dry      bool   // ask for nothing
+}
+
+func (c *cli) policyApplyCommand() *cobra.Command {
+	a := application{act: act{Order: admin.Order{Act: admin.ActPolicy}}}
+	cmd := &cobra.Command{
+		Use: "apply --reason TEXT [--to VERSION] [--config FILE]", Short: "put the policy on disk in force (admin socket)",
+		Long: `Ask the daemon to put the policy on disk in force, if the policy that is in force lets
+you. What changes is shown first. The daemon reads the policy file and all that it names
+for itself, and refuses if that is not, to the bit, what this program has read and shown.
+
+With --to the policy on disk has to be that version, the one that was reviewed. Asking
+again with the same --id is safe.`,
+		Args: arguments(0, 0, "nothing"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !a.dry {
+				if err := required(cmd, "reason"); err != nil {
+					return err
+				}
+			}
+			if cmd.Flags().Changed("to") && !versionWhole.MatchString(a.reviewed) {
+				return usage("--to %q: want all 64 hexadecimal digits of a version, as others could be made that begin like it", a.reviewed)
+			}
+			if a.dry {
+				change, err := c.compare(cmd, &a)
+				if err != nil {
+					return err
+				}
+				return c.record(change, change.show)
+			}
+			return c.apply(cmd, &a)
+		},
+	}
+	a.flags(cmd)
+	f := cmd.Flags()
+	f.StringVar(&a.Reason, "reason", "", "why, for the record and for whoever decides: `text`")
+	f.StringVar(&a.reviewed, "to", "", "the `version` that was reviewed; another one on disk is refused")
+	f.BoolVar(&a.dry, "dry-run", false, "show what would change, and ask for nothing")
+	f.StringVar(&a.config, "config", "/etc/sealward/sealward.hcl", "the daemon's configuration `file`, which names the policy")
+	return cmd
+}
+
+func (c *cli) apply(cmd *cobra.Command, a *application) error {
+	asked, err := c.askedBefore(cmd, a)
+	if err != nil {
+		return err
+	}
+	if !asked {
+		change, err := c.compare(cmd, a)
+		if err != nil {
+			return err
+		}
+		if c.output == outputText {
+			if err := change.show(c.stderr); err != nil {
+				return err
+			}
+		}
+	}
+	return c.act(cmd, &a.act)
+}
+
+// askedBefore takes from the record what a request asked for that has the same id. The
+// policy that it was for may be in force by now, and then nothing on disk tells from
+// which one it came.
+func (c *cli) askedBefore(cmd *cobra.Command, a *application) (bool, error) {
+	if a.id == "" {
+		return false, nil
+	}
+	client := api.Dial(c.path("admin"))
+	defer client.Close()
+	res, err := client.Request(cmd.Context(), a.id, "")
+	if e, ok := errors.AsType[*api.Error](err); ok && e.Code == signer.CodeNotFound {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	effects := res.GetIntent().GetEffects()
+	if len(effects) != 1 || effects[0].GetClass() != string(signer.ClassPolicyChange) {
+		return false, &signer.Error{Code: signer.CodeConflict, Detail: fmt.Sprintf("request %q was for something else; use another id", a.id)}
+	}
+	a.From, a.To = effects[0].GetAttributes()[signer.AttributePolicyFrom], effects[0].GetAttributes()[signer.AttributePolicyTo]
+	return true, a.fits()
+}
+
+// fits holds the version that is asked for to the one that was reviewed.
+func (a *application) fits() error {
+	if a.reviewed != "" && a.To != a.reviewed {
+		return problems{fmt.Sprintf("the policy is version %s, not %s, which was reviewed; nothing was asked for", a.To, a.reviewed)}
+	}
+	return nil
+}
+
+// replacement is a change of policy as it is shown.
+type replacement struct {
+	Policy string `json:"policy"` // the file
+	From   string `json:"from"`
+	To     string `json:"to"`
+	// Changes are what it decides otherwise; none: it decides alike.
+	Changes []consequence `json:"changes"`
+}
+
+// consequence is one difference between the two policies.
+type consequence struct {
+	Kind  policy.ChangeKind `json:"kind"`
+	Where string            `json:"where"`
+	Text  string            `json:"text"`
+	Old   string            `json:"old,omitempty"`
+	New   string            `json:"new,omitempty"`
+}
+
+func (r replacement) show(w io.Writer) error {
+	if err := sheet(w, [2]string{"policy", r.Policy}, [2]string{"in force", r.From}, [2]string{"to be", r.To}); err != nil {
+		return err
+	}
+	fmt.Fprintln(w)
+	if err := showChanges(w, r.Changes); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(w)
+	return err
+}
+
+// compare reads the policy on disk with the keys and sockets of the one in force, and
+// says what would change.
+func (c *cli) compare(cmd *cobra.Command, a *application) (replacement, error) {
+	client := api.Dial(c.path("admin"))
+	defer client.Close()
+	res, err := client.Policy(cmd.Context(), "")
+	if err != nil {
+		return replacement{}, err
+	}
+	inForce, old, err := c.bundleOf(res)
+	if err != nil {
+		return replacement{}, err
+	}
+	if old == nil {
+		return replacement{}, errors.New("the policy in force cannot be loaded here, so what would change cannot be shown, and nothing was asked for; is this program as old as the daemon?")
+	}
+	path, candidate, err := candidateOf(a.config, inForce)
+	if err != nil {
+		return replacement{}, err
+	}
+	a.From, a.To = res.GetVersion(), fmt.Sprintf("%x", candidate.Version())
+	if err := a.fits(); err != nil {
+		return replacement{}, err
+	}
+	if a.From == a.To {
+		return replacement{}, &signer.Error{Code: signer.CodeInvalid, Detail: fmt.Sprintf("%s is the policy in force, version %s; there is nothing to change", path, a.To)}
+	}
+	r := replacement{path, a.From, a.To, []consequence{}}
+	for _, ch := range policy.Diff(old, candidate) {
+		r.Changes = append(r.Changes, consequence(ch))
+	}
+	return r, nil
+}
+
+// candidateOf loads the policy that a configuration names, as the daemon would that has
+// another one in force now. It has opened its devices and its sockets, and they stay.
+func candidateOf(configPath string, inForce policy.Bundle) (path string, p *policy.Policy, err error) {
+	if configPath, err = filepath.Abs(configPath); err != nil {
+		return "", nil, err
+	}
+	src, err := os.ReadFile(configPath)
+	if err != nil {
+		return "", nil, err
+	}
+	cfg, err := config.Parse(configPath, src)
+	if err != nil {
+		return "", nil, err
+	}
+	if src, err = os.ReadFile(cfg.Policy); err != nil {
+		return "", nil, err
+	}
+	p, err = policy.Load(cfg.Policy, src, policy.Env{Keys: inForce.Keys, Sockets: inForce.Sockets, Files: filesBeside(cfg.Policy)})
+	if err != nil {
+		return "", nil, problems{err.Error()}
+	}
+	if _, err := descriptorsOf(cfg.Policy, p); err != nil {
+		return "", nil, problems{err.Error()}
+	}
+	return cfg.Policy, p, nil
+}
