@@ -42,6 +42,7 @@ check: deps ## format, vet, staticcheck, vulnerabilities, generated code, units
 
 bench: deps build ## the whole path against the raw module; writes bench.json
 	@go run ./cmd/sealward-sim bench --bin bin --out bench.json
+	@go test ./policy -run '^$$' -bench Large -benchtime 2s
 
 fuzz: deps ## every fuzz target, for FUZZTIME each
 	@tools/fuzz.sh $(FUZZTIME)
