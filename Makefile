@@ -14,7 +14,7 @@ export CGO_CFLAGS  := -O2 -g -DHAVE_FDATASYNC=1
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -X github.com/sealward/sealward/cmd/version.commit=$(VERSION)
 
-.PHONY: help deps build-deps build sim demo test check bench fuzz generate clean
+.PHONY: help deps build-deps build sim demo test check mutants bench fuzz generate clean
 
 help: ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ test: deps ## every test, with the race detector
 
 check: deps ## format, vet, staticcheck, vulnerabilities, generated code, units
 	@tools/check.sh
+
+mutants: deps ## dangerous changes of the policy engine, each of which must break its test
+	@go test -count=1 -tags mutants -run '^TestEachDangerousChangeBreaksItsTest$$' ./policy
 
 bench: deps build ## the whole path against the raw module; writes bench.json
 	@go run ./cmd/sealward-sim bench --bin bin --out bench.json

@@ -271,9 +271,12 @@ func TestAFeeThatIsNotInTheOutflowIsRefused(t *testing.T) {
 		return func(_ *testing.T, p *signer.Proposal) { p.Intent.Fee = q }
 	}
 	judge(t, map[string]ruling{
-		"a fee of what leaves":         {allow(""), fee(coin(t, "1")), nil, signer.Allow, ""},
-		"more than leaves":             {allow(""), fee(coin(t, "1.000000000000000001")), nil, signer.Deny, "not part of the outflow"},
-		"of an asset that stays":       {allow(""), fee(signer.Exact(usdc, big.NewInt(1))), nil, signer.Deny, "not part of the outflow"},
+		"a fee of what leaves":   {allow(""), fee(coin(t, "1")), nil, signer.Allow, ""},
+		"more than leaves":       {allow(""), fee(coin(t, "1.000000000000000001")), nil, signer.Deny, "not part of the outflow"},
+		"of an asset that stays": {allow(""), fee(signer.Exact(usdc, big.NewInt(1))), nil, signer.Deny, "not part of the outflow"},
+		"of an outflow that is left out": {allow(""), func(_ *testing.T, p *signer.Proposal) {
+			p.Intent.Fee, p.Intent.Outflow = signer.Exact(ether, big.NewInt(1)), nil
+		}, nil, signer.Deny, "not part of the outflow"},
 		"a negative one":               {allow(""), fee(signer.Exact(ether, big.NewInt(-1))), nil, signer.Deny, "not part of the outflow"},
 		"unlimited of what is bounded": {allow(""), fee(signer.Quantity{Kind: signer.QuantityUnlimited, Asset: ether}), nil, signer.Deny, "not part of the outflow"},
 		"none of an asset that stays":  {allow(""), fee(signer.Exact(usdc, new(big.Int))), nil, signer.Allow, ""},

@@ -112,11 +112,12 @@ rule "night" {
 }
 
 func drawRules(t *rapid.T) rules {
+	// Low enough to be met, and high enough for another one to be met first.
 	n := func(label string, low, high int) int { return rapid.IntRange(low, high).Draw(t, label) }
 	return rules{
-		each: n("each", 1, 10_000), hour: n("hour", 1, 30_000), day: n("day", 1, 60_000), toEach: n("to each", 1, 20_000), caller: n("caller", 1, 30_000),
-		few: n("few", 1, 12), fewToEach: n("few to each", 1, 5), fewByCaller: n("few by caller", 1, 8), fewOfAsset: n("few of asset", 1, 12),
-		fee: n("fee", 1, 600), share: n("share", 1, 100), first: n("first", 1, 6000), dawn: n("dawn", 1, 12),
+		each: n("each", 3000, 8000), hour: n("hour", 4000, 30_000), day: n("day", 8000, 60_000), toEach: n("to each", 3000, 20_000), caller: n("caller", 3000, 30_000),
+		few: n("few", 3, 12), fewToEach: n("few to each", 1, 5), fewByCaller: n("few by caller", 2, 8), fewOfAsset: n("few of asset", 3, 12),
+		fee: n("fee", 20, 300), share: n("share", 1, 100), first: n("first", 1000, 6000), dawn: n("dawn", 1, 8),
 	}
 }
 
@@ -262,10 +263,10 @@ func (d device) Sign(ctx context.Context, a signer.Authorized) ([]byte, error) {
 // the process.
 type world struct {
 	t    *rapid.T
-	tb   testing.TB
-	dirs int
+	dir  string // of all its journals, also of those that died
 	path string
 
+	met     *tally
 	keys    map[string]*backendtest.Key
 	trusted signer.PublicKey // of checkpoints, of which this world signs none
 	journal *journal.Journal
@@ -290,9 +291,22 @@ type world struct {
 	signed  map[string]string // artefacts by request id
 }
 
-func newWorld(t *rapid.T, tb testing.TB, keys map[string]*backendtest.Key, trusted signer.PublicKey) *world {
+// tally counts how often each limit was exceeded, over all histories: one that none of
+// them meets would be tested by none.
+type tally struct {
+	mu sync.Mutex
+	of map[string]int
+}
+
+func (t *tally) count(what string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.of[what]++
+}
+
+func newWorld(t *rapid.T, dir string, keys map[string]*backendtest.Key, trusted signer.PublicKey, met *tally) *world {
 	w := &world{
-		t: t, tb: tb, keys: keys, trusted: trusted, wall: time.Date(2026, 3, 28, 6, 30, 0, 0, time.UTC), since: time.Hour,
+		t: t, dir: dir, met: met, keys: keys, trusted: trusted, wall: time.Date(2026, 3, 28, 6, 30, 0, 0, time.UTC), since: time.Hour,
 		asked: map[string]payment{}, byVersion: map[[32]byte]rules{}, signed: map[string]string{},
 	}
 	w.path = w.folder()
@@ -302,8 +316,7 @@ func newWorld(t *rapid.T, tb testing.TB, keys map[string]*backendtest.Key, trust
 }
 
 func (w *world) folder() string {
-	w.dirs++
-	dir, err := os.MkdirTemp(w.tb.TempDir(), "j")
+	dir, err := os.MkdirTemp(w.dir, "j")
 	w.must(err)
 	return filepath.Join(dir, "journal.db")
 }
@@ -370,8 +383,8 @@ func (w *world) draw() payment {
 	p := payment{
 		id: fmt.Sprintf("r%d", w.next), key: rapid.SampledFrom([]string{"hot", "hot", "cold"}).Draw(w.t, "key"),
 		uid: rapid.SampledFrom([]uint32{1000, 1001}).Draw(w.t, "uid"), to: rapid.IntRange(0, 3).Draw(w.t, "to"),
-		value: rapid.OneOf(rapid.IntRange(0, 6000), rapid.SampledFrom([]int{0, 1, w.ref.rules.each, w.ref.rules.first, w.ref.rules.first + 1})).Draw(w.t, "value"),
-		fee:   rapid.OneOf(rapid.IntRange(0, 50), rapid.SampledFrom([]int{0, w.ref.rules.fee, w.ref.rules.fee + 1})).Draw(w.t, "fee"),
+		value: rapid.OneOf(rapid.IntRange(0, 4000), rapid.IntRange(0, 800), rapid.SampledFrom([]int{0, 1, w.ref.rules.each, w.ref.rules.first, w.ref.rules.first + 1})).Draw(w.t, "value"),
+		fee:   rapid.OneOf(rapid.IntRange(0, 9), rapid.IntRange(0, 9), rapid.SampledFrom([]int{0, w.ref.rules.fee, w.ref.rules.fee + 1})).Draw(w.t, "fee"),
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -415,8 +428,14 @@ func (w *world) check() {
 		if got := d.got.Verdict == signer.Allow; got != want {
 			w.t.Fatalf("%+v at %s: allowed = %v, the reference says %v\nrules %+v\nreason %q\nfacts %+v\npast %+v", d.payment, now, got, want, d.rules, d.got.Reason, d.facts, w.ref.past)
 		}
+		for _, l := range d.got.Limits {
+			if l.Exceeded() {
+				w.met.count(l.Limit)
+			}
+		}
 		if want {
 			w.ref.past = append(w.ref.past, paid{d.payment, now})
+			w.met.count("allowed")
 		}
 	}
 	w.log = nil
@@ -446,13 +465,15 @@ func (w *world) pass(d time.Duration) {
 }
 
 func (w *world) actions() map[string]func(*rapid.T) {
+	one := func(*rapid.T) {
+		p := w.draw()
+		w.judged(p, w.ask(p))
+	}
 	return map[string]func(*rapid.T){
-		"": func(*rapid.T) { w.check() },
-		"a payment": func(*rapid.T) {
-			p := w.draw()
-			w.judged(p, w.ask(p))
-		},
-		"many at once": func(t *rapid.T) { w.burst(rapid.IntRange(2, 8).Draw(t, "callers")) },
+		"":                func(*rapid.T) { w.check() },
+		"a payment":       one,
+		"another payment": one,
+		"many at once":    func(t *rapid.T) { w.burst(rapid.IntRange(2, 8).Draw(t, "callers")) },
 		"the same again": func(t *rapid.T) {
 			if w.next > 0 {
 				p := w.asked[fmt.Sprintf("r%d", rapid.IntRange(1, w.next).Draw(t, "which"))]
@@ -487,22 +508,33 @@ func (w *world) actions() map[string]func(*rapid.T) {
 			defer w.mu.Unlock()
 			w.wall = w.wall.Add(step)
 		},
-		"a reboot": func(t *rapid.T) {
-			off := time.Duration(rapid.IntRange(1, 2*3600).Draw(t, "off")) * time.Second
-			wrong := rapid.SampledFrom([]time.Duration{0, 0, -720 * time.Hour, -time.Hour, 10 * time.Minute, time.Hour, 720 * time.Hour}).Draw(t, "wrong")
-			w.shut()
-			w.pass(off + 20*time.Second)
-			w.boot, w.since, w.wall = w.boot+1, 20*time.Second, w.wall.Add(wrong)
-			w.gained += 15 * time.Minute // which the journal believes
-			w.open()
+		"the process ends": func(t *rapid.T) {
+			switch rapid.SampledFrom([]string{"reboot", "restart", "crash"}).Draw(t, "how") {
+			case "reboot":
+				w.reboot(t)
+			case "restart":
+				w.shut()
+				w.open()
+			case "crash":
+				w.crash(rapid.IntRange(1, 5).Draw(t, "callers"))
+			}
 		},
-		"a restart": func(*rapid.T) { w.shut(); w.open() },
-		"a crash":   func(t *rapid.T) { w.crash(rapid.IntRange(1, 5).Draw(t, "callers")) },
 		"another policy": func(t *rapid.T) {
 			w.ref.rules = drawRules(t)
 			w.must(w.engine.SetPolicy(context.Background(), w.load()))
 		},
 	}
+}
+
+// reboot takes a while, after which the wall clock may be wrong.
+func (w *world) reboot(t *rapid.T) {
+	off := time.Duration(rapid.IntRange(1, 2*3600).Draw(t, "off")) * time.Second
+	wrong := rapid.SampledFrom([]time.Duration{0, 0, -720 * time.Hour, -time.Hour, 10 * time.Minute, time.Hour, 720 * time.Hour}).Draw(t, "wrong")
+	w.shut()
+	w.pass(off + 20*time.Second)
+	w.boot, w.since, w.wall = w.boot+1, 20*time.Second, w.wall.Add(wrong)
+	w.gained += 15 * time.Minute // which the journal believes
+	w.open()
 }
 
 // burst has several callers ask at once.
@@ -576,16 +608,30 @@ func (w *world) sound() {
 }
 
 func TestNoHistoryExceedsALimit(t *testing.T) {
-	const rounds = 10 // of a hundred histories each
+	const rounds = 10 // of a hundred histories each, unless -rapid.checks says otherwise
 	keys := map[string]*backendtest.Key{"hot": backendtest.NewKey(t, signer.AlgorithmSecp256k1), "cold": backendtest.NewKey(t, signer.AlgorithmSecp256k1)}
 	trusted := backendtest.NewKey(t, signer.AlgorithmEd25519).Public()
+	met := &tally{of: map[string]int{}}
+	t.Cleanup(func() {
+		for _, what := range []string{"allowed", "each", "an hour", "a day", "to each", "by caller", "few", "few to each", "few by caller", "few of an asset", "fee", "fee share"} {
+			if met.of[what] < rounds {
+				t.Errorf("over all histories, %q was met %d times only", what, met.of[what])
+			}
+		}
+	})
 	for i := range rounds {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			t.Parallel()
 			rapid.Check(t, func(r *rapid.T) {
-				w := newWorld(r, t, keys, trusted)
+				dir := filepath.Join(t.TempDir(), "history")
+				if err := os.Mkdir(dir, 0o700); err != nil {
+					r.Fatal(err)
+				}
+				w := newWorld(r, dir, keys, trusted, met)
 				r.Repeat(w.actions())
 				w.check()
 				w.sound()
+				w.must(os.RemoveAll(dir)) // a journal has megabytes
 			})
 		})
 	}
