@@ -1,6 +1,0 @@
-version = 1
-
-rule "payouts" {
-  keys = ["hot"]
-  deny = "not before Monday"
-}
