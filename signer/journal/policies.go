@@ -142,14 +142,21 @@ func (j *Journal) PolicyBundle(_ context.Context, version [32]byte) (bundle []by
 	if err != nil || !ok {
 		return nil, false, err
 	}
-	digest, err1 := row.blob(0)
-	bundle, err2 := row.blob(1)
-	err = errors.Join(err1, err2)
-	if sum := sha256.Sum256(bundle); err == nil && string(sum[:]) != string(digest) {
-		err = fmt.Errorf("it has SHA-256 %x, its leaf says %x; check the journal with 'sealward journal verify'", sum, digest)
-	}
-	if err != nil {
+	if bundle, err = readBundle(row, version); err != nil {
 		return nil, false, &signer.Error{Code: signer.CodeInternal, Detail: "the bundle of this policy cannot be read back", Err: err}
 	}
 	return bundle, true, nil
+}
+
+// readBundle reads the columns digest, bundle of a version of the policy.
+func readBundle(row values, version [32]byte) ([]byte, error) {
+	digest, err1 := row.blob(0)
+	bundle, err2 := row.blob(1)
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, err
+	}
+	if sum := sha256.Sum256(bundle); string(sum[:]) != string(digest) {
+		return nil, fmt.Errorf("the bundle of policy %x has SHA-256 %x, its leaf says %x; check the journal with 'sealward journal verify'", version, sum, digest)
+	}
+	return bundle, nil
 }

@@ -48,5 +48,25 @@ func (r *Reader) Entries(ctx context.Context, from uint64, limit int) ([]receipt
 	return entries, nil
 }
 
+// PolicyBundle returns what [Journal.PolicyBundle] does. Journals before schema version 3
+// keep none.
+func (r *Reader) PolicyBundle(ctx context.Context, version [32]byte) (bundle []byte, ok bool, err error) {
+	if ctx.Err() != nil {
+		return nil, false, context.Cause(ctx)
+	}
+	schema, err := checkVersion(r.db)
+	if err != nil || schema < 3 {
+		return nil, false, err
+	}
+	row := make(values, 2)
+	if ok, err = r.db.row(sqlLatestBundle, row, version[:]); err != nil || !ok {
+		return nil, false, err
+	}
+	if bundle, err = readBundle(row, version); err != nil {
+		return nil, false, err
+	}
+	return bundle, true, nil
+}
+
 // Close closes the file.
 func (r *Reader) Close() error { return errors.Join(r.db.close(), r.release()) }
