@@ -10,7 +10,6 @@ import (
 
 	"github.com/sealward/sealward/ipc/api"
 	"github.com/sealward/sealward/signer"
-	"github.com/sealward/sealward/signer/journal"
 )
 
 func (c *cli) journalDecisionsCommand() *cobra.Command {
@@ -58,7 +57,7 @@ func (c *cli) exportDecisions(ctx context.Context, e export) error {
 	if err != nil {
 		return err
 	}
-	src, err := c.openSource(ctx, e.file)
+	src, err := c.openJournal(ctx, e.file)
 	if err != nil {
 		return err
 	}
@@ -89,18 +88,6 @@ func (c *cli) bookFor(ctx context.Context, e export) (signer.Book, error) {
 		return signer.Book{}, fmt.Errorf("names of assets come from the policy in force, and that cannot be had (%w); name a file with --policy", err)
 	}
 	return p.Book(), nil
-}
-
-// openSource opens the daemon's journal, or that in a file which no daemon has open.
-func (c *cli) openSource(ctx context.Context, file string) (journalSource, error) {
-	if file == "" {
-		return openDaemonJournal(ctx, c)
-	}
-	r, err := journal.OpenReader(file)
-	if err != nil {
-		return nil, err
-	}
-	return fileJournal{r}, nil
 }
 
 // period is the time whose decisions are wanted; zero times are no bound.
@@ -157,14 +144,7 @@ func (t period) walk(ctx context.Context, src journalSource, show func(*settled)
 	if err != nil {
 		return err
 	}
-	return each(ctx, src, first, end, func(l logged) error {
-		if l.kind != signer.EventAuthorized && l.kind != signer.EventDenied {
-			return nil
-		}
-		ev, err := l.decision()
-		if err != nil {
-			return err
-		}
+	return eachDecision(ctx, src, first, end, func(l logged, ev signer.Event) error {
 		d := &settled{leaf: l.leaf, event: ev, outcome: "denied"}
 		switch {
 		case l.kind == signer.EventAuthorized:
@@ -195,7 +175,7 @@ func learn(outcomes []byte, first uint64, l logged) error {
 		err = errors.New("it is the outcome of nothing before it")
 	}
 	if err != nil {
-		return problems{fmt.Sprintf("leaf %d cannot be read: %v; `sealward journal verify` says what else is wrong", l.leaf, err)}
+		return l.unreadable(err)
 	}
 	if at := ev.Outcome.Authorization; at >= first && at-first < uint64(len(outcomes)) {
 		outcomes[at-first] = max(outcomes[at-first], became)

@@ -196,7 +196,7 @@ func decisionAt(ctx context.Context, source journalSource, leaf uint64) (signer.
 		}
 		ev, err := signer.ParseEvent(page[0].body)
 		if err != nil {
-			return signer.Event{}, leaf, problems{fmt.Sprintf("leaf %d cannot be read: %v; `sealward journal verify` says what else is wrong", leaf, err)}
+			return signer.Event{}, leaf, page[0].unreadable(err)
 		}
 		if ev.Outcome == nil {
 			return signer.Event{}, leaf, usage("leaf %d is no decision: its event is %q; `sealward journal show` lists the leaves", leaf, page[0].kind)

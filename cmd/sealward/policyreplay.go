@@ -16,7 +16,6 @@ import (
 	"github.com/sealward/sealward/cmd/config"
 	"github.com/sealward/sealward/policy"
 	"github.com/sealward/sealward/signer"
-	"github.com/sealward/sealward/signer/journal"
 )
 
 // What counts as spent in the span that is replayed.
@@ -155,17 +154,6 @@ func (r *replayed) verdict() error {
 	}
 }
 
-func (c *cli) openJournal(ctx context.Context, file string) (journalSource, error) {
-	if file == "" {
-		return openDaemonJournal(ctx, c)
-	}
-	r, err := journal.OpenReader(file)
-	if err != nil {
-		return nil, err
-	}
-	return fileJournal{r}, nil
-}
-
 // window sets from when until when to replay.
 func (c *cli) window(ctx context.Context, r *replay, f replayFlags) error {
 	end := c.now()
@@ -287,15 +275,11 @@ func (r *replay) recordedKeys(ctx context.Context) (map[string]signer.KeyInfo, e
 		return nil, err
 	}
 	keys := map[string]signer.KeyInfo{}
-	err = each(ctx, r.src, first, end, func(l logged) error {
-		if l.kind != signer.EventAuthorized && l.kind != signer.EventDenied {
-			return nil
-		}
-		ev, err := l.decision()
-		if err == nil && ev.Proposal.Key.Name != signer.AdminKey {
+	err = eachDecision(ctx, r.src, first, end, func(_ logged, ev signer.Event) error {
+		if ev.Proposal.Key.Name != signer.AdminKey {
 			keys[ev.Proposal.Key.Name] = ev.Proposal.Key
 		}
-		return err
+		return nil
 	})
 	return keys, err
 }

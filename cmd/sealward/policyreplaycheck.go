@@ -16,14 +16,7 @@ import (
 // gather loads every policy that a decision in the span was made by.
 func (r *replay) gather(ctx context.Context, first, end uint64) error {
 	r.own = map[[32]byte]ownPolicy{}
-	return each(ctx, r.src, first, end, func(l logged) error {
-		if l.kind != signer.EventAuthorized && l.kind != signer.EventDenied {
-			return nil
-		}
-		ev, err := l.decision()
-		if err != nil {
-			return err
-		}
+	return eachDecision(ctx, r.src, first, end, func(_ logged, ev signer.Event) error {
 		version := ev.Proposal.Policy
 		if _, known := r.own[version]; known {
 			return nil

@@ -39,9 +39,25 @@ func (l logged) decision() (signer.Event, error) {
 		err = errors.New("it is no decision")
 	}
 	if err != nil {
-		return ev, problems{fmt.Sprintf("leaf %d cannot be read: %v; `sealward journal verify` says what else is wrong", l.leaf, err)}
+		return ev, l.unreadable(err)
 	}
 	return ev, nil
+}
+
+func (l logged) unreadable(err error) error {
+	return problems{fmt.Sprintf("leaf %d cannot be read: %v; `sealward journal verify` says what else is wrong", l.leaf, err)}
+}
+
+// openJournal opens the daemon's journal, or that in a file which no daemon has open.
+func (c *cli) openJournal(ctx context.Context, file string) (journalSource, error) {
+	if file == "" {
+		return openDaemonJournal(ctx, c)
+	}
+	r, err := journal.OpenReader(file)
+	if err != nil {
+		return nil, err
+	}
+	return fileJournal{r}, nil
 }
 
 // daemonJournal is read through the daemon that has it open. It may grow meanwhile;
@@ -169,4 +185,18 @@ func each(ctx context.Context, src journalSource, from, end uint64, do func(logg
 		from += uint64(len(leaves))
 	}
 	return nil
+}
+
+// eachDecision is each, of the decisions alone.
+func eachDecision(ctx context.Context, src journalSource, from, end uint64, do func(logged, signer.Event) error) error {
+	return each(ctx, src, from, end, func(l logged) error {
+		if l.kind != signer.EventAuthorized && l.kind != signer.EventDenied {
+			return nil
+		}
+		ev, err := l.decision()
+		if err != nil {
+			return err
+		}
+		return do(l, ev)
+	})
 }
