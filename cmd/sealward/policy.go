@@ -121,11 +121,8 @@ func (c *cli) validate(f namesFlags) error {
 		return usage("which policy? name a FILE, or a configuration with --config")
 	}
 	path, p, err := f.load()
-	if _, invalid := errors.AsType[defects](err); invalid {
-		return problems{err.Error()}
-	}
 	if err != nil {
-		return err
+		return asProblem(err)
 	}
 	if _, err := descriptorsOf(path, p); err != nil {
 		return problems{err.Error()}
@@ -184,42 +181,74 @@ type defects struct{ err error }
 func (e defects) Error() string { return e.err.Error() }
 func (e defects) Unwrap() error { return e.err }
 
+// asProblem is for commands that say whether a file has defects.
+func asProblem(err error) error {
+	if _, invalid := errors.AsType[defects](err); invalid {
+		return problems{err.Error()}
+	}
+	return err
+}
+
 // load reads a policy as the daemon would, but for the keys themselves: only the
 // device knows those. In their place stand made-up ones, which tell the names that
 // exist from those that do not; nothing that is derived from them is used.
 func (f *namesFlags) load() (path string, p *policy.Policy, err error) {
-	configPath := f.config
-	if configPath == "" {
-		configPath = filepath.Join(filepath.Dir(f.policy), "sealward.hcl")
-	}
-	configPath, err = filepath.Abs(configPath)
+	configPath, cfg, err := configuration(f.policy, f.config)
 	if err != nil {
 		return "", nil, err
 	}
-	src, err := os.ReadFile(configPath)
-	if errors.Is(err, fs.ErrNotExist) && f.config == "" {
-		return "", nil, fmt.Errorf("there is no %s: a policy names keys and sockets of a configuration; say which with --config", configPath)
-	}
-	if err != nil {
-		return "", nil, err
-	}
-	cfg, err := config.Parse(configPath, src)
-	if err != nil {
-		return "", nil, defects{err}
+	if cfg == nil {
+		return "", nil, noConfiguration(configPath)
 	}
 	path = f.policy
 	if path == "" {
 		path = cfg.Policy
 	}
-	if src, err = os.ReadFile(path); err != nil {
+	if p, err = loadPolicy(path, environment(cfg)); err != nil {
 		return "", nil, err
 	}
-	env := environment(cfg)
-	env.Files = filesBeside(path)
-	if p, err = policy.Load(path, src, env); err != nil {
+	return path, p, nil
+}
+
+// configuration reads the one that a policy belongs to: that in a file, or sealward.hcl
+// beside the policy where none is named; nil if there is none.
+func configuration(policyPath, configPath string) (path string, cfg *config.Config, err error) {
+	named := configPath != ""
+	if !named {
+		configPath = filepath.Join(filepath.Dir(policyPath), "sealward.hcl")
+	}
+	if path, err = filepath.Abs(configPath); err != nil {
+		return "", nil, err
+	}
+	src, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) && !named {
+		return path, nil, nil
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	if cfg, err = config.Parse(path, src); err != nil {
 		return "", nil, defects{err}
 	}
-	return path, p, nil
+	return path, cfg, nil
+}
+
+func noConfiguration(path string) error {
+	return fmt.Errorf("there is no %s: a policy names keys and sockets of a configuration; say which with --config", path)
+}
+
+// loadPolicy loads a policy and the files that it names.
+func loadPolicy(path string, env policy.Env) (*policy.Policy, error) {
+	src, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	env.Files = filesBeside(path)
+	p, err := policy.Load(path, src, env)
+	if err != nil {
+		return nil, defects{err}
+	}
+	return p, nil
 }
 
 // filesBeside reads the files that a policy names, below its own folder. The policy may be

@@ -132,6 +132,14 @@ type consequence struct {
 	New   string            `json:"new,omitempty"`
 }
 
+func consequences(old, new *policy.Policy) []consequence {
+	out := []consequence{}
+	for _, ch := range policy.Diff(old, new) {
+		out = append(out, consequence(ch))
+	}
+	return out
+}
+
 func (r replacement) show(w io.Writer) error {
 	if err := sheet(w, [2]string{"policy", r.Policy}, [2]string{"in force", r.From}, [2]string{"to be", r.To}); err != nil {
 		return err
@@ -171,15 +179,10 @@ func (c *cli) compare(cmd *cobra.Command, a *application) (replacement, error) {
 	if a.From == a.To {
 		return replacement{}, &signer.Error{Code: signer.CodeInvalid, Detail: fmt.Sprintf("%s is the policy in force, version %s; there is nothing to change", path, a.To)}
 	}
-	r := replacement{path, a.From, a.To, []consequence{}}
-	for _, ch := range policy.Diff(old, candidate) {
-		r.Changes = append(r.Changes, consequence(ch))
-	}
-	return r, nil
+	return replacement{path, a.From, a.To, consequences(old, candidate)}, nil
 }
 
-// candidateOf loads the policy that a configuration names, as the daemon would that has
-// another one in force now. It has opened its devices and its sockets, and they stay.
+// candidateOf loads the policy that a configuration names.
 func candidateOf(configPath string, inForce policy.Bundle) (path string, p *policy.Policy, err error) {
 	if configPath, err = filepath.Abs(configPath); err != nil {
 		return "", nil, err
@@ -192,15 +195,19 @@ func candidateOf(configPath string, inForce policy.Bundle) (path string, p *poli
 	if err != nil {
 		return "", nil, err
 	}
-	if src, err = os.ReadFile(cfg.Policy); err != nil {
-		return "", nil, err
-	}
-	p, err = policy.Load(cfg.Policy, src, policy.Env{Keys: inForce.Keys, Sockets: inForce.Sockets, Files: filesBeside(cfg.Policy)})
+	p, err = candidateIn(cfg.Policy, inForce)
+	return cfg.Policy, p, err
+}
+
+// candidateIn loads a policy as the daemon would that has another one in force now. It
+// has opened its devices and its sockets, and they stay.
+func candidateIn(path string, inForce policy.Bundle) (*policy.Policy, error) {
+	p, err := loadPolicy(path, policy.Env{Keys: inForce.Keys, Sockets: inForce.Sockets})
 	if err != nil {
-		return "", nil, problems{err.Error()}
+		return nil, asProblem(err)
 	}
-	if _, err := descriptorsOf(cfg.Policy, p); err != nil {
-		return "", nil, problems{err.Error()}
+	if _, err := descriptorsOf(path, p); err != nil {
+		return nil, problems{err.Error()}
 	}
-	return cfg.Policy, p, nil
+	return p, nil
 }

@@ -74,10 +74,7 @@ func (c *cli) diffPolicies(ctx context.Context, old, new, configPath string) err
 	if err != nil {
 		return err
 	}
-	d.Changes = []consequence{}
-	for _, ch := range policy.Diff(d.Old.loaded, d.New.loaded) {
-		d.Changes = append(d.Changes, consequence(ch))
-	}
+	d.Changes = consequences(d.Old.loaded, d.New.loaded)
 	if err := c.record(d, d.show); err != nil || len(d.Changes) == 0 {
 		return err
 	}
@@ -132,10 +129,7 @@ func twoFiles(old, new, configPath string) (d difference, err error) {
 		if err == nil {
 			_, err = descriptorsOf(path, p)
 		}
-		if _, invalid := errors.AsType[defects](err); invalid {
-			err = problems{err.Error()}
-		}
-		return compared{Policy: path, loaded: p}, err
+		return compared{Policy: path, loaded: p}, asProblem(err)
 	}
 	if d.New, err = load(new, configPath); err != nil {
 		return d, err
@@ -163,15 +157,9 @@ func (c *cli) kept(ctx context.Context, old, new string) (d difference, err erro
 		p := current
 		switch {
 		case isFile(name):
-			src, err := os.ReadFile(name)
-			if err != nil {
+			var err error
+			if p, err = candidateIn(name, inForce); err != nil {
 				return compared{}, err
-			}
-			if p, err = policy.Load(name, src, policy.Env{Keys: inForce.Keys, Sockets: inForce.Sockets, Files: filesBeside(name)}); err != nil {
-				return compared{}, problems{err.Error()}
-			}
-			if _, err := descriptorsOf(name, p); err != nil {
-				return compared{}, problems{err.Error()}
 			}
 		case name != currentPolicy:
 			version, err := policyVersion(ctx, client, name)

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -218,11 +216,8 @@ func (c *cli) explainSupposed(cmd *cobra.Command, f *explainFlags, args []string
 		return nil, err
 	}
 	t, sockets, err := f.trial()
-	if _, invalid := errors.AsType[defects](err); invalid {
-		return nil, problems{err.Error()}
-	}
 	if err != nil {
-		return nil, err
+		return nil, asProblem(err)
 	}
 	supposed := policy.Case{Key: f.key, Kind: signer.Kind(f.kind), Time: c.now().UTC(), Known: f.known}
 	if f.at != "" {
@@ -263,25 +258,20 @@ func (c *cli) explainSupposed(cmd *cobra.Command, f *explainFlags, args []string
 // trial loads the policy with the keys and sockets of its configuration; those are
 // returned by name.
 func (f *explainFlags) trial() (t *trial, sockets []string, err error) {
-	cfg, err := (&testFlags{policy: f.policy, config: f.config}).configuration()
+	_, cfg, err := configuration(f.policy, f.config)
 	if err != nil {
 		return nil, nil, err
 	}
 	if cfg == nil {
-		return nil, nil, fmt.Errorf("there is no %s: a policy names keys and sockets of a configuration; say which with --config", filepath.Join(filepath.Dir(f.policy), "sealward.hcl"))
-	}
-	src, err := os.ReadFile(f.policy)
-	if err != nil {
-		return nil, nil, err
+		return nil, nil, noConfiguration(filepath.Join(filepath.Dir(f.policy), "sealward.hcl"))
 	}
 	env, err := caseEnv(cfg, &policy.CaseFile{})
 	if err != nil {
 		return nil, nil, err
 	}
-	env.Files = filesBeside(f.policy)
-	p, err := policy.Load(f.policy, src, env)
+	p, err := loadPolicy(f.policy, env)
 	if err != nil {
-		return nil, nil, defects{err}
+		return nil, nil, err
 	}
 	return &trial{policy: p, keys: env.Keys}, env.Sockets, nil
 }

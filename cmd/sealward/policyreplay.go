@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -220,44 +218,28 @@ func (r *replay) loadCandidate(ctx context.Context, path, configPath string) err
 // environment is what a candidate may name: the keys and sockets of its configuration,
 // or else those of the policy in force.
 func (r *replay) environment(ctx context.Context, path, configPath string) (policy.Env, error) {
-	given := configPath != ""
-	if !given {
-		configPath = filepath.Join(filepath.Dir(path), "sealward.hcl")
-	}
-	configPath, err := filepath.Abs(configPath)
+	configPath, cfg, err := configuration(path, configPath)
 	if err != nil {
-		return policy.Env{}, err
-	}
-	src, err := os.ReadFile(configPath)
-	absent := errors.Is(err, fs.ErrNotExist) && !given
-	if err != nil && !absent {
 		return policy.Env{}, err
 	}
 	daemon, running := r.src.(*daemonJournal)
 	if !running {
-		if absent {
-			return policy.Env{}, fmt.Errorf("there is no %s: a policy names keys and sockets of a configuration; say which with --config", configPath)
+		if cfg == nil {
+			return policy.Env{}, noConfiguration(configPath)
 		}
 		keys, err := r.recordedKeys(ctx)
-		return asConfigured(configPath, src, keys, err)
+		return asConfigured(cfg, keys), err
 	}
 	b, err := daemon.inForce(ctx)
-	if err != nil || absent {
+	if err != nil || cfg == nil {
 		return policy.Env{Keys: b.Keys, Sockets: b.Sockets}, err
 	}
-	return asConfigured(configPath, src, b.Keys, nil)
+	return asConfigured(cfg, b.Keys), nil
 }
 
 // asConfigured is what a configuration lets a policy name. Of the keys only devices know the
 // public halves: those that are known here take the place of made-up ones.
-func asConfigured(path string, src []byte, known map[string]signer.KeyInfo, err error) (policy.Env, error) {
-	if err != nil {
-		return policy.Env{}, err
-	}
-	cfg, err := config.Parse(path, src)
-	if err != nil {
-		return policy.Env{}, defects{err}
-	}
+func asConfigured(cfg *config.Config, known map[string]signer.KeyInfo) policy.Env {
 	env := environment(cfg)
 	for name, k := range env.Keys {
 		if real, ok := known[name]; ok {
@@ -265,7 +247,7 @@ func asConfigured(path string, src []byte, known map[string]signer.KeyInfo, err 
 			env.Keys[name] = real
 		}
 	}
-	return env, nil
+	return env
 }
 
 // recordedKeys are the keys that the records of the span name, the latest of each name.

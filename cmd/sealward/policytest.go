@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sealward/sealward/cmd/config"
 	"github.com/sealward/sealward/ipc/console"
 	"github.com/sealward/sealward/policy"
 	"github.com/sealward/sealward/signer"
@@ -61,11 +60,8 @@ a rule was matched by no case.`,
 
 func (c *cli) policyTest(f testFlags) error {
 	report, err := f.run()
-	if _, invalid := errors.AsType[defects](err); invalid {
-		return problems{err.Error()}
-	}
 	if err != nil {
-		return err
+		return asProblem(err)
 	}
 	if err := c.record(report, report.show); err != nil {
 		return err
@@ -75,7 +71,10 @@ func (c *cli) policyTest(f testFlags) error {
 
 // run tries all cases.
 func (f *testFlags) run() (testReport, error) {
-	cfg, err := f.configuration()
+	if f.policy == "" && f.config == "" {
+		return testReport{}, usage("which policy? name a POLICY, or a configuration with --config")
+	}
+	_, cfg, err := configuration(f.policy, f.config)
 	if err != nil {
 		return testReport{}, err
 	}
@@ -117,34 +116,6 @@ func (f *testFlags) run() (testReport, error) {
 		report.add(c, &t)
 	}
 	return report, nil
-}
-
-// configuration is the one that the policy belongs to; nil if there is none, and the case
-// file says what it would.
-func (f *testFlags) configuration() (*config.Config, error) {
-	path := f.config
-	switch {
-	case path == "" && f.policy == "":
-		return nil, usage("which policy? name a POLICY, or a configuration with --config")
-	case path == "":
-		path = filepath.Join(filepath.Dir(f.policy), "sealward.hcl")
-	}
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return nil, err
-	}
-	src, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) && f.config == "" {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	cfg, err := config.Parse(path, src)
-	if err != nil {
-		return nil, defects{err}
-	}
-	return cfg, nil
 }
 
 // caseText reads the case file.
