@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
 
 	"github.com/sealward/sealward/signer"
 )
@@ -64,19 +63,11 @@ func ReadCaseFile(name string, src []byte) (*CaseFile, error) {
 
 func (f *CaseFile) read(name string) {
 	l := f.loader
-	if len(l.src) > maxFile {
-		l.fail(hcl.Range{Filename: name, Start: hcl.InitialPos, End: hcl.InitialPos}, "the file has %d bytes; the most is %d", len(l.src), maxFile)
+	body, ok := l.parse(name)
+	if !ok {
 		return
 	}
-	if !l.plain(name, l.src) {
-		return
-	}
-	file, diags := hclsyntax.ParseConfig(l.src, name, hcl.InitialPos)
-	if len(diags) > 0 { // the rest may follow from the first
-		l.diags = hcl.Diagnostics{reword(diags[0], nil)}
-		return
-	}
-	f.content = l.body(file.Body, caseFileSchema)
+	f.content = l.body(body, caseFileSchema)
 	if v, ok := f.content.Attributes["version"]; ok {
 		l.number(v.Expr, 1, 1)
 	}

@@ -173,19 +173,25 @@ func newLoader(src []byte, env Env) *loader {
 
 // read parses the file and hands its content to one of the loader's methods.
 func (l *loader) read(name string, sections func(*hcl.BodyContent)) {
+	if body, ok := l.parse(name); ok {
+		sections(l.frame(body))
+	}
+}
+
+func (l *loader) parse(name string) (hcl.Body, bool) {
 	if len(l.src) > maxFile {
 		l.fail(hcl.Range{Filename: name, Start: hcl.InitialPos, End: hcl.InitialPos}, "the file has %d bytes; the most is %d", len(l.src), maxFile)
-		return
+		return nil, false
 	}
 	if !l.plain(name, l.src) {
-		return
+		return nil, false
 	}
 	file, diags := hclsyntax.ParseConfig(l.src, name, hcl.InitialPos)
 	if len(diags) > 0 { // the rest may follow from the first
 		l.diags = hcl.Diagnostics{reword(diags[0], nil)}
-		return
+		return nil, false
 	}
-	sections(l.frame(file.Body))
+	return file.Body, true
 }
 
 var fileSchema = &hcl.BodySchema{

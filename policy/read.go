@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"cmp"
 	"fmt"
 	"math/big"
 	"slices"
@@ -102,15 +101,23 @@ func (r *reader) text(e hcl.Expression) (string, bool) { return r.textLike(e, ""
 
 // textLike reads a text of which there is an example, to show where it is none.
 func (r *reader) textLike(e hcl.Expression, example string) (string, bool) {
-	if t, ok := e.(*hclsyntax.TemplateExpr); ok {
-		if v, diags := t.Value(nil); !diags.HasErrors() && v.Type() == cty.String && !v.IsNull() {
-			return v.AsString(), true
-		}
+	if s, ok := quoted(e); ok {
+		return s, true
 	}
 	if example != "" {
 		example = fmt.Sprintf(", such as %q", example)
 	}
 	r.fail(e.Range(), "want a text in quotes%s%s", example, unquoted(e))
+	return "", false
+}
+
+// quoted is the text of an expression that is one.
+func quoted(e hcl.Expression) (string, bool) {
+	if t, ok := e.(*hclsyntax.TemplateExpr); ok {
+		if v, diags := t.Value(nil); !diags.HasErrors() && v.Type() == cty.String && !v.IsNull() {
+			return v.AsString(), true
+		}
+	}
 	return "", false
 }
 
@@ -166,7 +173,11 @@ type item struct {
 func (r *reader) list(e hcl.Expression) []item {
 	tuple, ok := e.(*hclsyntax.TupleConsExpr)
 	if !ok {
-		r.fail(e.Range(), "want a list of texts in brackets, such as [%s]", cmp.Or(alone(e), `"a", "b"`))
+		example := `"a", "b"`
+		if alone, ok := quoted(e); ok {
+			example = strconv.Quote(alone)
+		}
+		r.fail(e.Range(), "want a list of texts in brackets, such as [%s]", example)
 		return nil
 	}
 	if len(tuple.Exprs) == 0 {
@@ -186,16 +197,6 @@ func (r *reader) list(e hcl.Expression) []item {
 		items = append(items, item{s, x.Range()})
 	}
 	return items
-}
-
-// alone is the text that stands where a list should.
-func alone(e hcl.Expression) string {
-	if t, ok := e.(*hclsyntax.TemplateExpr); ok {
-		if v, diags := t.Value(nil); !diags.HasErrors() && v.Type() == cty.String && !v.IsNull() {
-			return strconv.Quote(v.AsString())
-		}
-	}
-	return ""
 }
 
 // maxListed is how many names an error lists: there are fewer classes and warnings.
