@@ -36,7 +36,7 @@ func (p *Policy) Decide(proposal signer.Proposal, facts signer.Facts) signer.Dec
 	if err := p.wellFormed(&proposal); err != nil {
 		return signer.Decision{Reason: err.Error()}
 	}
-	return p.decide(p.matchAbout(&inputs{p: &proposal, f: &facts}), &proposal, &facts)
+	return p.decide(match(p.index[proposal.Key.Name], &inputs{p: &proposal, f: &facts}), &proposal, &facts)
 }
 
 // decide works from what became of the rules.
@@ -144,13 +144,14 @@ type met struct {
 	err  error
 }
 
-// fates is what became of every rule of a policy, in its order.
+// fates is what became of rules, in the order of the policy. Those about other keys have
+// no part in a decision, and may be left out.
 type fates []met
 
-func (p *Policy) match(in *inputs) fates {
-	out := make(fates, len(p.rules))
-	for i := range p.rules {
-		out[i] = p.rules[i].meet(in)
+func match(rules []*rule, in *inputs) fates {
+	out := make(fates, len(rules))
+	for i, r := range rules {
+		out[i] = r.meet(in)
 	}
 	return out
 }

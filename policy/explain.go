@@ -61,7 +61,7 @@ func (p *Policy) Explain(proposal signer.Proposal, facts signer.Facts) Explanati
 		return Explanation{Decision: signer.Decision{Reason: err.Error()}}
 	}
 	in := &inputs{p: &proposal, f: &facts}
-	rules := p.match(in)
+	rules := match(pointers(p.rules), in)
 	out := Explanation{Decision: p.decide(rules, &proposal, &facts)}
 	letting, _ := rules.split()
 	q := newRequest(&proposal, &facts, p.book, letting)

@@ -27,7 +27,7 @@ func agrees(t testing.TB, p *Policy, proposal signer.Proposal, facts signer.Fact
 		return
 	}
 	in := &inputs{p: &proposal, f: &facts}
-	for i, m := range p.match(in) {
+	for i, m := range match(pointers(p.rules), in) {
 		e := x.Rules[i]
 		want := map[how]Result{isFalse: False, hasFailed: Failed, matched: True}[m.how]
 		if e.Name != m.rule.name || (e.Condition == nil) != (m.rule.when == nil || m.how == ofOthers || m.how == ofOtherKinds) {

@@ -14,9 +14,9 @@ type index map[string][]*rule
 
 func newIndex(rules []rule, keys []string) index {
 	x := make(index, len(keys))
-	for _, key := range keys {
-		for i := range rules {
-			if r := &rules[i]; r.about(key) {
+	for _, r := range pointers(rules) {
+		for _, key := range keys {
+			if r.about(key) {
 				x[key] = append(x[key], r)
 			}
 		}
@@ -24,15 +24,10 @@ func newIndex(rules []rule, keys []string) index {
 	return x
 }
 
-// matchAbout is match without the rules about other keys, which have no part in a
-// decision.
-func (p *Policy) matchAbout(in *inputs) fates {
-	rules := p.index[in.p.Key.Name]
-	out := make(fates, 0, len(rules))
-	for _, r := range rules {
-		if m := r.meet(in); m.how != ofOthers {
-			out = append(out, m)
-		}
+func pointers(rules []rule) []*rule {
+	out := make([]*rule, len(rules))
+	for i := range rules {
+		out[i] = &rules[i]
 	}
 	return out
 }

@@ -34,7 +34,7 @@ func TestTheIndexDecidesAsAllRulesDo(t *testing.T) {
 				asked.Key, asked.Caller.Socket = keys[name], socket
 				facts := unspent(p, asked)
 				got := p.Decide(asked, facts)
-				want := p.decide(p.match(&inputs{p: &asked, f: &facts}), &asked, &facts)
+				want := p.decide(match(pointers(p.rules), &inputs{p: &asked, f: &facts}), &asked, &facts)
 				if !reflect.DeepEqual(got, want) {
 					t.Fatalf("%s by %s: Decide = %+v, all rules say %+v\n%s", name, socket, got, want, b.String())
 				}
