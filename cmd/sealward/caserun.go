@@ -99,10 +99,7 @@ func (t *trial) propose(c policy.Case, payload []byte) (signer.Proposal, error) 
 	if c.Key != signer.AdminKey {
 		key = t.keys[c.Key]
 	}
-	all := map[signer.Kind]signer.Decoder{}
-	for kind, d := range decoders() {
-		all[kind] = d
-	}
+	all := engineDecoders()
 	switch {
 	case !slices.Contains(key.Kinds, c.Kind):
 		return signer.Proposal{}, signer.Invalid("key %q does not sign kind %q; it signs %q", c.Key, c.Kind, key.Kinds)

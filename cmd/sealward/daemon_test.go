@@ -200,14 +200,35 @@ func (f *fake) listen(path string, admin bool) (stop func(), err error) {
 		mux.Handle(sealwardv1connect.NewJournalServiceHandler(f))
 		mux.Handle(sealwardv1connect.NewDeviceServiceHandler(f))
 	}
+	return listen(path, mux)
+}
+
+// listen serves on a socket until it is told to stop.
+func listen(path string, h http.Handler) (stop func(), err error) {
 	l, err := net.Listen("unix", path)
 	if err != nil {
 		return nil, err
 	}
-	srv := &http.Server{Handler: mux}
+	srv := &http.Server{Handler: h}
 	done := make(chan struct{})
 	go func() { defer close(done); _ = srv.Serve(l) }()
 	return func() { _ = srv.Close(); <-done }, nil
+}
+
+// adminSocket serves on an admin socket in a folder.
+func adminSocket(t testing.TB, h http.Handler) (dir string) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "sw") // a socket's path has 107 bytes at most
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	stop, err := listen(filepath.Join(dir, "admin.sock"), h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+	return dir
 }
 
 // sealward runs the program.

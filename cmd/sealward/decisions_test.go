@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -362,22 +361,10 @@ func (o *openBooks) GetPolicy(context.Context, *connect.Request[v1.GetPolicyRequ
 
 func (o *openBooks) serve() (dir string) {
 	o.t.Helper()
-	dir, err := os.MkdirTemp("", "sw") // a socket's path has 107 bytes at most
-	if err != nil {
-		o.t.Fatal(err)
-	}
 	mux := http.NewServeMux()
 	mux.Handle(sealwardv1connect.NewJournalServiceHandler(o))
 	mux.Handle(sealwardv1connect.NewPolicyServiceHandler(o))
-	l, err := net.Listen("unix", filepath.Join(dir, "admin.sock"))
-	if err != nil {
-		o.t.Fatal(err)
-	}
-	srv := &http.Server{Handler: mux}
-	done := make(chan struct{})
-	go func() { defer close(done); _ = srv.Serve(l) }()
-	o.t.Cleanup(func() { _ = srv.Close(); <-done; _ = os.RemoveAll(dir) })
-	return dir
+	return adminSocket(o.t, mux)
 }
 
 func TestTheDaemonsJournalGivesTheSameExport(t *testing.T) {

@@ -138,10 +138,7 @@ type payload struct {
 // readAs reads a payload as the daemon does, by a policy's book.
 func readAs(t testing.TB, p payload, book signer.Book) (signer.Intent, error) {
 	t.Helper()
-	all := map[signer.Kind]signer.Decoder{}
-	for kind, d := range decoders() {
-		all[kind] = d
-	}
+	all := engineDecoders()
 	if err := signer.Crossing(p.kind, p.bytes, all); err != nil {
 		return signer.Intent{}, err
 	}

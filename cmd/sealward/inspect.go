@@ -141,11 +141,7 @@ func (in *inspection) check() error {
 
 // decode reads the payload as the daemon would for the key, or without one.
 func (in *inspection) decode(kind signer.Kind, payload []byte, key signer.KeyInfo, book signer.Book) (signer.Intent, error) {
-	all := map[signer.Kind]signer.Decoder{}
-	for k, d := range decoders() {
-		all[k] = d
-	}
-	if err := signer.Crossing(kind, payload, all); err != nil {
+	if err := signer.Crossing(kind, payload, engineDecoders()); err != nil {
 		return signer.Intent{}, err
 	}
 	decoder := decoders()[kind]

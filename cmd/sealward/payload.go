@@ -35,6 +35,15 @@ func decoders() map[signer.Kind]decoder {
 	}
 }
 
+// engineDecoders are those, as an engine takes them.
+func engineDecoders() map[signer.Kind]signer.Decoder {
+	out := map[signer.Kind]signer.Decoder{}
+	for kind, d := range decoders() {
+		out[kind] = d
+	}
+	return out
+}
+
 func kinds() []string {
 	return []string{
 		string(signer.KindEVMTransaction), string(signer.KindEVMTypedData), string(signer.KindEVMAuthorization), string(signer.KindEVMMessage),

@@ -5,9 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"net"
 	"net/http"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -84,20 +82,11 @@ func (s *served) GetRequest(ctx context.Context, m *connect.Request[v1.GetReques
 // serve opens admin.sock in a folder.
 func (s *served) serve(t *testing.T) (dir string) {
 	t.Helper()
-	dir = t.TempDir()
 	mux := http.NewServeMux()
 	mux.Handle(sealwardv1connect.NewSignerServiceHandler(s))
 	mux.Handle(sealwardv1connect.NewJournalServiceHandler(s))
 	mux.Handle(sealwardv1connect.NewPolicyServiceHandler(s))
-	l, err := net.Listen("unix", filepath.Join(dir, "admin.sock"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv := &http.Server{Handler: mux}
-	done := make(chan struct{})
-	go func() { defer close(done); _ = srv.Serve(l) }()
-	t.Cleanup(func() { _ = srv.Close(); <-done })
-	return dir
+	return adminSocket(t, mux)
 }
 
 // vendorsOnly lets payments to vendors through, of 4 ether a day.

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -84,19 +83,10 @@ func (a *archive) add(t *testing.T, b policy.Bundle) (version string) {
 // serve opens the admin socket in a folder.
 func (a *archive) serve(t *testing.T) (dir string) {
 	t.Helper()
-	dir = t.TempDir()
 	mux := http.NewServeMux()
 	mux.Handle(sealwardv1connect.NewSignerServiceHandler(a))
 	mux.Handle(sealwardv1connect.NewPolicyServiceHandler(a))
-	l, err := net.Listen("unix", filepath.Join(dir, "admin.sock"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv := &http.Server{Handler: mux}
-	done := make(chan struct{})
-	go func() { defer close(done); _ = srv.Serve(l) }()
-	t.Cleanup(func() { _ = srv.Close(); <-done })
-	return dir
+	return adminSocket(t, mux)
 }
 
 const keptTokens = `{"name":"l","timestamp":"2026-11-01T00:00:00Z","version":{"major":1,"minor":0,"patch":0},"tokens":[` +

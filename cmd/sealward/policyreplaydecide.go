@@ -43,10 +43,7 @@ type ownPolicy struct {
 
 // run replays. Before the span it reads what a window or a new recipient can depend on.
 func (r *replay) run(ctx context.Context) error {
-	r.paid, r.all = map[string]map[string]bool{}, map[signer.Kind]signer.Decoder{}
-	for kind, d := range decoders() {
-		r.all[kind] = d
-	}
+	r.paid, r.all = map[string]map[string]bool{}, engineDecoders()
 	first, end, err := span(ctx, r.src, r.since, r.till)
 	if err != nil {
 		return err

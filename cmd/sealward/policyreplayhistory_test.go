@@ -101,12 +101,8 @@ func newHistory(tb testing.TB, rules string) *history {
 	for name := range h.keys {
 		managed = append(managed, signer.ManagedKey{Info: h.info(name), Key: h.keys[name]})
 	}
-	all := map[signer.Kind]signer.Decoder{}
-	for kind, d := range decoders() {
-		all[kind] = d
-	}
 	h.engine, err = signer.New(signer.Config{
-		Instance: h.journal.Instance(), Keys: managed, Decoders: all, Policy: p, Journal: h.journal,
+		Instance: h.journal.Instance(), Keys: managed, Decoders: engineDecoders(), Policy: p, Journal: h.journal,
 		Verifier: &scheme.Verifier{}, Now: h.now, Rand: rand.Reader, Log: slog.New(slog.DiscardHandler),
 	})
 	h.must(err)

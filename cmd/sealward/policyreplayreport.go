@@ -171,14 +171,9 @@ func gist(in signer.Intent, names console.Names) string {
 	return text
 }
 
-// recipients counts the accounts that something goes to.
+// recipients counts the accounts that something goes to. Flows are sorted by them.
 func recipients(flows []signer.Flow) int {
-	var all []string
-	for _, f := range flows {
-		all = append(all, f.Recipient)
-	}
-	slices.Sort(all)
-	return len(slices.Compact(all))
+	return len(slices.CompactFunc(slices.Clone(flows), func(a, b signer.Flow) bool { return a.Recipient == b.Recipient }))
 }
 
 func attributes(effects []signer.Effect) string {

@@ -211,13 +211,7 @@ func (r testReport) show(w io.Writer) error {
 			fmt.Fprintf(&b, "        rules that matched: %s\n", console.Safe(listed(c.Rules)))
 		}
 	}
-	matched := 0
-	for _, rule := range r.Rules {
-		if rule.Matched > 0 {
-			matched++
-		}
-	}
-	fmt.Fprintf(&b, "\ncases: %d, failed: %d; rules: %d, matched: %d\n", len(r.Cases), r.Failed, len(r.Rules), matched)
+	fmt.Fprintf(&b, "\ncases: %d, failed: %d; rules: %d, matched: %d\n", len(r.Cases), r.Failed, len(r.Rules), len(r.Rules)-r.unmatched())
 	for _, rule := range r.Rules {
 		switch {
 		case rule.Matched == 0:
@@ -230,14 +224,19 @@ func (r testReport) show(w io.Writer) error {
 	return err
 }
 
-// verdict is nil if all is as it should be.
-func (r testReport) verdict(allRules bool) error {
-	unmatched := 0
+// unmatched counts the rules that no case matches.
+func (r testReport) unmatched() (n int) {
 	for _, rule := range r.Rules {
 		if rule.Matched == 0 {
-			unmatched++
+			n++
 		}
 	}
+	return n
+}
+
+// verdict is nil if all is as it should be.
+func (r testReport) verdict(allRules bool) error {
+	unmatched := r.unmatched()
 	switch {
 	case r.Failed > 0:
 		return problems{fmt.Sprintf("%s: of %d cases, %d failed", r.File, len(r.Cases), r.Failed)}
