@@ -90,9 +90,9 @@ func checkChain(id string) error {
 	return nil
 }
 
-// checkEVMAddress insists on the checksum of EIP-55. It offers the checksummed
-// form, with what stands before it, only for an address that was written without one: where a checksum is
-// there and wrong, a digit is wrong too, and a "corrected" one would hide it.
+// checkEVMAddress insists on the checksum of EIP-55. It offers the checksummed form,
+// with what stands before it, only for an address that was written without one: where a
+// checksum is there and wrong, a digit is wrong too, and a "corrected" one would hide it.
 func checkEVMAddress(before, s string) error {
 	if !evmAddress.MatchString(s) {
 		return fmt.Errorf("address %q: want 0x and 40 hexadecimal digits, and after 0x it has %d characters; copy it again from its source", s, max(0, len(s)-2))

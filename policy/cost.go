@@ -21,14 +21,14 @@ import (
 // else while it decides, so a policy that could take long is refused while there is
 // somebody to read why, and a request that is in bounds meets no limit on the way.
 //
-// Cost is counted in steps. One is what CEL takes for a name, a field or a comparison,
-// about 40 ns, half of which is the counting.
+// Cost is counted in steps. One is what CEL takes for a name, a field or a comparison;
+// docs/performance.md says how long that is.
 const (
-	// maxConditionCost is the most that one condition may cost: 20 ms. Ten steps on
-	// each of 512 effects are 5,000.
+	// maxConditionCost is the most that one condition may cost. Ten steps on each of 512
+	// effects are 5,000.
 	maxConditionCost = 500_000
-	// maxDecisionCost is the most that all rules may cost that one request meets: 40 ms,
-	// or 200 conditions of ten steps on each of 512 effects.
+	// maxDecisionCost is the most that all rules may cost that one request meets: 200
+	// conditions of ten steps on each of 512 effects.
 	maxDecisionCost = 1_000_000
 	// ruleCost is what a rule takes whatever its condition, and limitCost a limit for
 	// each recipient or asset that it counts by.

@@ -4,11 +4,11 @@
 // # Order of work
 //
 // [Load] reads the whole file, HCL for its frame and CEL for its conditions, and the
-// files that it names, such as token lists and certificates. It checks everything that can be checked
-// before a request exists: every argument, every name that one section mentions of
-// another, every type, every literal amount, class and address, the digest of every
-// file, and whether anybody could ever satisfy it. A file with a defect gives no policy
-// at all, and an error that says where it is and what to write.
+// files that it names, such as token lists and certificates. It checks everything that
+// can be checked before a request exists: every argument, every name that one section
+// mentions of another, every type, every literal amount, class and address, the digest
+// of every file, and whether anybody could ever satisfy it. A file with a defect gives
+// no policy at all, and an error that says where it is and what to write.
 //
 // The blocks about the world (assets, token lists, address books, contracts) make the
 // [signer.Book] that decoders read payloads by, once. [LoadBook] reads them alone.
