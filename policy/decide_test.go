@@ -37,21 +37,27 @@ type decision struct {
 	reason []string // parts of it
 }
 
+// ruled is what a policy makes of a payment of one ether, or of what that is changed to.
+func ruled(t *testing.T, policy string, change func(*testing.T, *signer.Proposal), facts func(signer.Facts) signer.Facts) signer.Decision {
+	t.Helper()
+	p := load(t, policy)
+	prop := transfer(t, acme, "1")
+	if change != nil {
+		change(t, &prop)
+	}
+	f := unspent(p, prop)
+	if facts != nil {
+		f = facts(f)
+	}
+	agrees(t, p, prop, f)
+	return p.Decide(prop, f)
+}
+
 func run(t *testing.T, tests map[string]decision) {
 	t.Helper()
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			p := load(t, tt.policy)
-			prop := transfer(t, acme, "1")
-			if tt.change != nil {
-				tt.change(t, &prop)
-			}
-			f := unspent(p, prop)
-			if tt.facts != nil {
-				f = tt.facts(f)
-			}
-			agrees(t, p, prop, f)
-			d := p.Decide(prop, f)
+			d := ruled(t, tt.policy, tt.change, tt.facts)
 			if got := d.Verdict == signer.Allow; got != tt.allow {
 				t.Fatalf("Decide = %s (%s), want allow: %t", d.Verdict, d.Reason, tt.allow)
 			}

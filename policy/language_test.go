@@ -51,16 +51,7 @@ func judge(t *testing.T, tests map[string]ruling) {
 	t.Helper()
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			p := load(t, tt.policy)
-			prop := transfer(t, acme, "1")
-			if tt.change != nil {
-				tt.change(t, &prop)
-			}
-			f := unspent(p, prop)
-			if tt.facts != nil {
-				f = tt.facts(f)
-			}
-			d := p.Decide(prop, f)
+			d := ruled(t, tt.policy, tt.change, tt.facts)
 			if d.Verdict != tt.want || !strings.Contains(d.Reason, tt.reason) {
 				t.Errorf("Decide = %s, %q; want %s, %q", d.Verdict, d.Reason, tt.want, tt.reason)
 			}

@@ -281,12 +281,14 @@ func TestAnExplanationShowsHostileTextSafely(t *testing.T) {
 // explanation is of the very decision, and it fits the screen.
 func TestThePayloadsOfTheDefaultPolicyAreExplained(t *testing.T) {
 	p := asInit(t, true, contracts+careless)
+	asked := 0
 	for name, r := range hostileRows(t) {
 		t.Run(name, func(t *testing.T) {
 			in, err := readAs(t, r.payload, p.Book())
 			if err != nil {
 				return // no policy is asked
 			}
+			asked++
 			proposal, facts := proposed(t, p, r.payload, in)
 			x := explained{Explanation: p.Explain(proposal, facts), policy: p, proposal: proposal, facts: facts}
 			if d := p.Decide(proposal, facts); !reflect.DeepEqual(d, x.Decision) {
@@ -314,6 +316,9 @@ func TestThePayloadsOfTheDefaultPolicyAreExplained(t *testing.T) {
 				}
 			}
 		})
+	}
+	if asked < 20 {
+		t.Errorf("the policy was asked about %d payloads only", asked)
 	}
 }
 
