@@ -119,6 +119,40 @@ func TestTheEstimateIsNeverLess(t *testing.T) {
 	}
 }
 
+// A name is one step, so none may take the time of many.
+func TestEveryNameTakesAboutAsLongAsAnother(t *testing.T) {
+	asked := largest(t, signer.ClassMessage)
+	fastest := func(text string) time.Duration {
+		p := load(t, allowWhen(text))
+		facts := largestFacts(p, asked)
+		least := time.Hour
+		for range 10 {
+			begun := time.Now()
+			if _, err := p.rules[0].when.holds(&inputs{p: &asked, f: &facts}); err != nil {
+				t.Fatalf("%s: %v", text, err)
+			}
+			least = min(least, time.Since(begun))
+		}
+		return least
+	}
+	usual := fastest("effects.all(e, kind != 'digest')")
+	for _, text := range []string{
+		"effects.all(e, intent.class != 'login')",
+		"effects.all(e, fee.kind != 'none')",
+		"effects.all(e, key.name != 'treasury')",
+		"effects.all(e, !intent.complete || true)",
+		"effects.all(e, size(outflow) > 1)",
+		"effects.all(e, size(warnings) > 1)",
+		"effects.all(e, size(caller.groups) > 1)",
+		"effects.all(e, size(new_recipients) > 1)",
+		"effects.all(e, time > timestamp('2026-01-01T00:00:00Z'))",
+	} {
+		if took := fastest(text); took > 8*usual {
+			t.Errorf("%s: took %s, where another name takes %s", text, took, usual)
+		}
+	}
+}
+
 // TestTheDefaultPolicyDecidesTheLargestRequest: no bound of the evaluation refuses it.
 func TestTheDefaultPolicyDecidesTheLargestRequest(t *testing.T) {
 	p := defaultPolicy(t, "")

@@ -220,12 +220,13 @@ func (a amount) Equal(other ref.Val) ref.Val {
 }
 
 // inputs is the activation of one decision: it resolves a variable when a
-// condition asks for it, and keeps the lists for the next one.
+// condition asks for it, and keeps what takes long for the next one.
 type inputs struct {
 	p *signer.Proposal
 	f *signer.Facts
 
 	effects, outflow, warnings ref.Val
+	class                      ref.Val // of the worst effect, which takes a look at each
 }
 
 // Parent implements cel.Activation.
@@ -244,7 +245,10 @@ func (in *inputs) ResolveName(name string) (any, bool) {
 	case "fee":
 		return object{quantityType, &p.Intent.Fee}, true
 	case "intent.class":
-		return types.String(p.Intent.Class()), true
+		if in.class == nil {
+			in.class = types.String(p.Intent.Class())
+		}
+		return in.class, true
 	case "intent.complete":
 		return types.Bool(p.Intent.Complete), true
 	case "kind":
