@@ -29,7 +29,7 @@ type spending struct {
 }
 
 func newRequest(p *signer.Proposal, f *signer.Facts, book signer.Book, letting []*rule) *request {
-	q := &request{in: &p.Intent, caller: p.Caller.ID(), facts: f, book: book}
+	q := &request{in: &p.Intent, caller: p.Caller.Account(), facts: f, book: book}
 	if !slices.ContainsFunc(letting, func(r *rule) bool {
 		return slices.ContainsFunc(r.limits, func(l limit) bool { return l.per == signer.PerRecipient })
 	}) {

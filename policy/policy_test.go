@@ -182,7 +182,7 @@ func unspent(p *Policy, prop signer.Proposal) signer.Facts {
 		default:
 			subject := ""
 			if m.Per == signer.PerCaller {
-				subject = prop.Caller.ID()
+				subject = prop.Caller.Account()
 			}
 			for _, q := range prop.Intent.Outflow {
 				none(q.Asset, subject)

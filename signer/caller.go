@@ -40,3 +40,12 @@ func (c Caller) Share() uint32 {
 	}
 	return c.UID
 }
+
+// Account names [Caller.Share], for what is counted by caller: "uid:1000", or "uid:none"
+// for all uids without an account.
+func (c Caller) Account() string {
+	if c.Share() == noAccount {
+		return "uid:none"
+	}
+	return c.ID()
+}

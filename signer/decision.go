@@ -86,7 +86,7 @@ type Spent struct {
 	// Frees is when the oldest part of it leaves the window; zero when Amount is.
 	Frees time.Time
 	Per   Per
-	// Subject is whose it is: [Caller.ID], a recipient, an asset; empty for the key's.
+	// Subject is whose it is: [Caller.Account], a recipient, an asset; empty for the key's.
 	Subject string
 }
 

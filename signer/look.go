@@ -80,7 +80,7 @@ func (e *Engine) Spent(ctx context.Context, k KeyInfo, c Caller, asset string, m
 	switch m.Per {
 	case PerKey:
 	case PerCaller:
-		subject = c.ID()
+		subject = c.Account()
 	default:
 		return Spent{}, invalid("what was spent by %s is not one sum", m.Per)
 	}

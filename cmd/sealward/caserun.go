@@ -187,7 +187,7 @@ func (t *trial) facts(c policy.Case, p signer.Proposal) (signer.Facts, error) {
 
 // spending is what was authorised before a case.
 func spending(past policy.Past, key signer.KeyInfo, now time.Time) ledger.Spending {
-	s := ledger.Spending{Key: key.Fingerprint, Caller: supposed(past.Caller).ID(), Time: now.Add(-past.Ago)}
+	s := ledger.Spending{Key: key.Fingerprint, Caller: supposed(past.Caller).Account(), Time: now.Add(-past.Ago)}
 	if past.Asset == nil {
 		return s
 	}

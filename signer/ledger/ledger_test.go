@@ -21,7 +21,7 @@ func transfer(to string, q signer.Quantity) signer.Effect {
 
 // pays is a proposal of uid 1000 with key "hot" whose outflow is what its effects move.
 func pays(effects ...signer.Effect) signer.Proposal {
-	p := signer.Proposal{Key: signer.KeyInfo{Fingerprint: "hot"}, Caller: signer.Caller{UID: 1000, Identified: true}}
+	p := signer.Proposal{Key: signer.KeyInfo{Fingerprint: "hot"}, Caller: signer.Caller{UID: 1000, User: "alice", Identified: true}}
 	p.Intent.Effects = effects
 	for _, e := range effects {
 		p.Intent.Outflow = append(p.Intent.Outflow, e.Quantity)
@@ -34,7 +34,10 @@ var unknown = signer.Quantity{Kind: signer.QuantityUnknown}
 
 func TestWhatAnAuthorisationCountsFor(t *testing.T) {
 	unlimited := signer.Quantity{Kind: signer.QuantityUnlimited, Asset: "eth"}
-	by := func(uid uint32, p signer.Proposal) signer.Proposal { p.Caller.UID = uid; return p }
+	by := func(uid uint32, p signer.Proposal) signer.Proposal {
+		p.Caller.UID, p.Caller.User = uid, map[uint32]string{7: "bob"}[uid]
+		return p
+	}
 	with := func(key string, p signer.Proposal) signer.Proposal { p.Key.Fingerprint = key; return p }
 	none := pays(transfer("acme", exact("eth", 0)))
 	hidden := pays(transfer("acme", exact("eth", 2)))
@@ -45,10 +48,12 @@ func TestWhatAnAuthorisationCountsFor(t *testing.T) {
 		asks signer.Proposal
 		want string // subject/asset amount; what has no bound is "all"
 	}{
-		"a payment, of its key":             {pays(transfer("acme", exact("eth", 5))), signer.PerKey, pays(transfer("bank", exact("eth", 1))), "/eth 5, /requests 1"},
-		"a payment, of another asset":       {pays(transfer("acme", exact("eth", 5))), signer.PerKey, pays(transfer("acme", exact("usdc", 1))), "/usdc 0, /requests 1"},
-		"a payment, of another key":         {with("cold", pays(transfer("acme", exact("eth", 5)))), signer.PerKey, pays(transfer("acme", exact("eth", 1))), "/eth 0, /requests 0"},
-		"a payment, of its caller":          {pays(transfer("acme", exact("eth", 5))), signer.PerCaller, pays(transfer("bank", exact("eth", 1))), "uid:1000/eth 5, uid:1000/requests 1"},
+		"a payment, of its key":       {pays(transfer("acme", exact("eth", 5))), signer.PerKey, pays(transfer("bank", exact("eth", 1))), "/eth 5, /requests 1"},
+		"a payment, of another asset": {pays(transfer("acme", exact("eth", 5))), signer.PerKey, pays(transfer("acme", exact("usdc", 1))), "/usdc 0, /requests 1"},
+		"a payment, of another key":   {with("cold", pays(transfer("acme", exact("eth", 5)))), signer.PerKey, pays(transfer("acme", exact("eth", 1))), "/eth 0, /requests 0"},
+		"a payment, of its caller":    {pays(transfer("acme", exact("eth", 5))), signer.PerCaller, pays(transfer("bank", exact("eth", 1))), "uid:1000/eth 5, uid:1000/requests 1"},
+		"a payment, of one of the uids that have no account, of them all": {by(100000, pays(transfer("acme", exact("eth", 5)))), signer.PerCaller,
+			by(100001, pays(transfer("bank", exact("eth", 1)))), "uid:none/eth 5, uid:none/requests 1"},
 		"a payment, of another caller":      {pays(transfer("acme", exact("eth", 5))), signer.PerCaller, by(7, pays(transfer("bank", exact("eth", 1)))), "uid:7/eth 0, uid:7/requests 0"},
 		"another key's, of the same caller": {with("cold", pays(transfer("acme", exact("eth", 5)))), signer.PerCaller, pays(transfer("acme", exact("eth", 1))), "uid:1000/eth 0, uid:1000/requests 0"},
 		"a payment, of its recipient":       {pays(transfer("acme", exact("eth", 5))), signer.PerRecipient, pays(transfer("acme", exact("eth", 1))), "acme/eth 5, acme/requests 1"},

@@ -11,7 +11,7 @@ import (
 // Spending is what one authorisation lets go: of a key, at the request of a caller.
 type Spending struct {
 	Key     string // fingerprint of the public key
-	Caller  string // [signer.Caller.ID]
+	Caller  string // [signer.Caller.Account]
 	Time    time.Time
 	Outflow []signer.Quantity // as [signer.Outflow] returns it
 	Flows   []signer.Flow     // as [signer.Intent.Flows] returns it
@@ -20,7 +20,7 @@ type Spending struct {
 // Of returns what a proposal lets go if it is authorised at a time. [Check] must have
 // accepted its intent.
 func Of(p signer.Proposal, at time.Time) Spending {
-	return Spending{p.Key.Fingerprint, p.Caller.ID(), at, signer.Outflow(p.Intent.Outflow...), p.Intent.Flows()}
+	return Spending{p.Key.Fingerprint, p.Caller.Account(), at, signer.Outflow(p.Intent.Outflow...), p.Intent.Flows()}
 }
 
 // Check refuses an intent whose quantities cannot be counted.
