@@ -151,6 +151,7 @@ func TestNewRecipients(t *testing.T) {
 		"a large second payment":              {first, nil, nil, signer.Allow, ""},
 		"somebody else is new":                {first, nil, fresh(hacker), signer.Allow, ""},
 		"one of two in a batch":               {first, does(flow(acme, coin(t, "1")), flow(hacker, coin(t, "0.2"))), fresh(hacker), signer.Deny, "small one"},
+		"who is new was not said":             {first, nil, func(f signer.Facts) signer.Facts { f.Recipients = false; return f }, signer.Deny, "which recipients are new is missing"},
 		"approvals for the first payment":     {rulesText("require {\n group = \"treasury\"\n approvals = 1\n}\nwhen = \"new_recipients.size() > 0\"", "allow = true"), nil, fresh(acme), signer.Ask, `needs 1 approval of "treasury" (rule "a")`},
 		"no approvals for the second payment": {rulesText("require {\n group = \"treasury\"\n approvals = 1\n}\nwhen = \"new_recipients.size() > 0\"", "allow = true"), nil, nil, signer.Allow, ""},
 	})

@@ -156,7 +156,7 @@ var at = time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
 // unspent are the facts of a journal in which nothing was spent yet, with an element
 // for everything that there has to be one for.
 func unspent(p *Policy, prop signer.Proposal) signer.Facts {
-	f := signer.Facts{Time: at, Wall: at}
+	f := signer.Facts{Time: at, Wall: at, Recipients: p.Needs().Recipients}
 	flows := prop.Intent.Flows()
 	for _, m := range p.Needs().Measures {
 		none := func(asset, subject string) {

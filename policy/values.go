@@ -272,6 +272,9 @@ func (in *inputs) ResolveName(name string) (any, bool) {
 	case "caller.unit":
 		return types.String(p.Caller.Unit), true
 	case "new_recipients":
+		if !in.f.Recipients {
+			return types.NewErr("which recipients are new is missing"), true
+		}
 		return types.NewStringList(types.DefaultTypeAdapter, in.f.NewRecipients), true
 	case "time":
 		if in.f.Time.IsZero() {

@@ -42,7 +42,7 @@ func sameMeaning(now, then Proposal) bool {
 
 // withoutOwn takes what an authorisation reserved out of facts of later. Once that
 // has left a window, signing would spend what nothing counts. A recipient that was new
-// to it is new to it again.
+// to it is new to it again, and so is any of which its policy did not ask.
 func withoutOwn(f *Facts, rec Recorded) error {
 	in := rec.Proposal.Intent
 	for i, s := range f.Spent {
@@ -60,7 +60,16 @@ func withoutOwn(f *Facts, rec Recorded) error {
 		}
 		f.Spent[i].Amount = new(big.Int).Sub(s.Amount, own)
 	}
-	f.NewRecipients = slices.Compact(slices.Sorted(slices.Values(slices.Concat(f.NewRecipients, rec.Facts.NewRecipients))))
+	fresh := slices.Concat(f.NewRecipients, rec.Facts.NewRecipients)
+	if !rec.Facts.Recipients {
+		for _, flow := range in.Flows() {
+			if flow.Recipient != "" {
+				fresh = append(fresh, flow.Recipient)
+			}
+		}
+	}
+	slices.Sort(fresh)
+	f.NewRecipients = slices.Compact(fresh)
 	return nil
 }
 

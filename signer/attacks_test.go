@@ -354,6 +354,49 @@ func TestAReplacedPolicyLetsNoRetryThrough(t *testing.T) {
 	}
 }
 
+// curious is a policy that has to be told which recipients are new.
+type curious struct{ policy }
+
+func (curious) Needs() signer.Needs { return signer.Needs{Recipients: true} }
+
+// known is a journal in which every recipient is known by now.
+type known struct{ *journal }
+
+func (k known) Facts(ctx context.Context, q signer.Proposal, n signer.Needs) (signer.Facts, error) {
+	f, err := k.journal.Facts(ctx, q, n)
+	f.Recipients = n.Recipients
+	return f, err
+}
+
+// Its own authorisation made the recipient known, and the policy of that time did not ask.
+func TestARetryIsNotWhatMakesItsRecipientKnown(t *testing.T) {
+	p := allowed()
+	p.decoder.intent = func(payload []byte) signer.Intent {
+		q := signer.Exact("eth", big.NewInt(1))
+		return signer.Intent{
+			Kind: signer.KindEVMMessage, Complete: true, Outflow: []signer.Quantity{q},
+			Effects:  []signer.Effect{{Class: signer.ClassTransfer, Counterparty: "eve", Quantity: q}},
+			Messages: []signer.Message{{Scheme: signer.SchemeSecp256k1, Bytes: payload}},
+		}
+	}
+	info := signer.KeyInfo{Name: "hot", Public: p.key.Public(), Fingerprint: p.key.Public().Fingerprint(), Protection: signer.ProtectionResident, Kinds: []signer.Kind{signer.KindEVMMessage}}
+	e := engineWith(t, p, known{p.journal}, info)
+	p.key.err = errors.New("token is out")
+	e.Sign(t.Context(), alice, ask("r1"))
+	p.key.err = nil
+	if err := e.SetPolicy(t.Context(), curious{policy{version: 2, decide: func(_ signer.Proposal, f signer.Facts) signer.Decision {
+		if !f.Recipients || len(f.NewRecipients) > 0 {
+			return signer.Decision{Reason: "whoever is new gets nothing"}
+		}
+		return signer.Decision{Verdict: signer.Allow}
+	}}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Sign(t.Context(), alice, ask("r1")); signer.CodeOf(err) != signer.CodeDenied || !strings.Contains(err.Error(), "whoever is new gets nothing") {
+		t.Errorf("Sign error = %v, want it denied: nobody knows whether its recipient was new", err)
+	}
+}
+
 // A stop that runs out of time loses the counts.
 func TestAStopThatRunsOutOfTimeTellsDroppedRefusals(t *testing.T) {
 	p := allowed()

@@ -70,8 +70,10 @@ type Facts struct {
 	// proposal's outflow and [AssetRequests], times each recipient where it counts by
 	// recipient. By asset it has counts alone.
 	Spent []Spent
+	// Recipients says that the policy asks which recipients are new, and is told.
+	Recipients bool
 	// NewRecipients are the recipients of the proposal that its key was never before
-	// authorised to let have anything, sorted; nil where the policy does not ask.
+	// authorised to let have anything, sorted.
 	NewRecipients []string
 	// Pending is how many requests of the caller wait for approvals.
 	Pending int

@@ -99,6 +99,7 @@ type spentWire struct {
 type factsWire struct {
 	NewRecipients []string    `json:"new_recipients,omitempty"`
 	Pending       int         `json:"pending,omitempty"`
+	Recipients    bool        `json:"recipients,omitempty"`
 	Spent         []spentWire `json:"spent,omitempty"`
 	Time          string      `json:"time"`
 	Wall          string      `json:"wall"`
@@ -199,7 +200,7 @@ func (w *eventWire) version() int {
 
 // later reports whether facts have what only version 3 has.
 func (w *factsWire) later() bool {
-	return w != nil && (len(w.NewRecipients) > 0 || w.Pending != 0 || slices.ContainsFunc(w.Spent, func(s spentWire) bool { return s.Per != PerKey }))
+	return w != nil && (w.Recipients || len(w.NewRecipients) > 0 || w.Pending != 0 || slices.ContainsFunc(w.Spent, func(s spentWire) bool { return s.Per != PerKey }))
 }
 
 // later reports whether a decision has what only version 3 has.
@@ -235,7 +236,7 @@ func (e Event) Canonical() []byte {
 		w.Claim, w.Payload, w.Request = p.Request.Claim, hex.EncodeToString(p.Request.Payload), hex.EncodeToString(d[:])
 	}
 	if f := e.Facts; f != nil {
-		w.Facts = &factsWire{NewRecipients: f.NewRecipients, Pending: f.Pending, Time: formatTime(f.Time), Wall: formatTime(f.Wall)}
+		w.Facts = &factsWire{NewRecipients: f.NewRecipients, Pending: f.Pending, Recipients: f.Recipients, Time: formatTime(f.Time), Wall: formatTime(f.Wall)}
 		for _, s := range f.Spent {
 			w.Facts.Spent = append(w.Facts.Spent, spentWire{formatInt(s.Amount), s.Asset, formatTime(s.Frees), s.Per, s.Subject, s.Window.String()})
 		}
@@ -295,7 +296,7 @@ func ParseEvent(data []byte) (Event, error) {
 		e.Proposal = r.proposal(&w)
 	}
 	if w.Facts != nil {
-		e.Facts = &Facts{Time: r.time(w.Facts.Time), Wall: r.time(w.Facts.Wall), NewRecipients: w.Facts.NewRecipients, Pending: w.Facts.Pending}
+		e.Facts = &Facts{Time: r.time(w.Facts.Time), Wall: r.time(w.Facts.Wall), Recipients: w.Facts.Recipients, NewRecipients: w.Facts.NewRecipients, Pending: w.Facts.Pending}
 		for _, s := range w.Facts.Spent {
 			e.Facts.Spent = append(e.Facts.Spent, Spent{s.Asset, r.duration(s.Window), r.int(s.Amount), r.time(s.Frees), s.Per, s.Subject})
 		}

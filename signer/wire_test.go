@@ -32,7 +32,7 @@ func everything() signer.Event {
 				Digests: []signer.Digest{{"d", [32]byte{3}}}, Messages: []signer.Message{{signer.SchemeSecp256k1, []byte{4}}},
 			},
 		},
-		Facts: &signer.Facts{Time: noon, Wall: noon, Spent: []signer.Spent{{"a", time.Hour, big.NewInt(5), noon, signer.PerCaller, "uid:1"}}, NewRecipients: []string{"b"}, Pending: 3},
+		Facts: &signer.Facts{Time: noon, Wall: noon, Spent: []signer.Spent{{"a", time.Hour, big.NewInt(5), noon, signer.PerCaller, "uid:1"}}, Recipients: true, NewRecipients: []string{"b"}, Pending: 3},
 		Decision: &signer.Decision{Verdict: signer.Allow, Rules: []string{"r"}, Reason: "why", Dropped: 4, Limits: []signer.LimitUse{{"r", "l", "a", time.Hour, big.NewInt(1), big.NewInt(2), big.NewInt(3), noon, signer.PerRecipient, "b"}},
 			Quorums: []signer.Quorum{{"r", "l", "g", 2, true}}, Delay: time.Minute, Expires: time.Hour},
 		Outcome: &signer.Outcome{Authorization: 9, Signatures: [][]byte{{1}}, Result: []byte("{\"a\":\"\u2028\\\\n<\"}"), Code: "x", Detail: "y"},

@@ -179,7 +179,7 @@ func (t *trial) facts(c policy.Case, p signer.Proposal) (signer.Facts, error) {
 	if facts.Spent, err = sums.Measure(now, needs, c.Time); err != nil {
 		return signer.Facts{}, err
 	}
-	if needs.Recipients {
+	if facts.Recipients = needs.Recipients; facts.Recipients {
 		facts.NewRecipients = slices.DeleteFunc(now.Recipients(), func(r string) bool { return slices.Contains(paid, r) })
 	}
 	return facts, nil

@@ -108,6 +108,9 @@ func otherFacts(told, measured signer.Facts) (found []string) {
 			found = append(found, fmt.Sprintf("the decision was told: %s; the journal adds up to: %s", orNothing(a), orNothing(b)))
 		}
 	}
+	if told.Recipients != measured.Recipients {
+		found = append(found, fmt.Sprintf("whether the decision was told which recipients are new: %t; its policy asks that: %t", told.Recipients, measured.Recipients))
+	}
 	if !slices.Equal(told.NewRecipients, measured.NewRecipients) {
 		found = append(found, fmt.Sprintf("the decision was told that these recipients are new: %s; by the journal it is these: %s",
 			orNothing(strings.Join(told.NewRecipients, ", ")), orNothing(strings.Join(measured.NewRecipients, ", "))))

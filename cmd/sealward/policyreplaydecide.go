@@ -238,7 +238,7 @@ func (r *replay) decode(p signer.Proposal, book signer.Book) (signer.Intent, err
 // facts are measured as the journal measures them, before the request itself is counted.
 func (r *replay) facts(p signer.Proposal, told signer.Facts, needs signer.Needs) (signer.Facts, error) {
 	s := ledger.Of(p, told.Time)
-	f := signer.Facts{Time: told.Time, Wall: told.Wall, Pending: told.Pending}
+	f := signer.Facts{Time: told.Time, Wall: told.Wall, Pending: told.Pending, Recipients: needs.Recipients}
 	var err error
 	if f.Spent, err = r.ledger.Measure(s, needs, told.Time); err != nil || !needs.Recipients {
 		return f, err

@@ -20,12 +20,12 @@ func factOf(s signer.Spent) fact {
 }
 
 // facts checks that what a decision took for true is what the records before it add
-// up to. That a policy asked which recipients are new does not show where none is.
+// up to.
 func (a *audit) facts(n int64, at time.Time, ev signer.Event, s ledger.Spending) error {
 	if !ev.Facts.Time.Equal(at) {
 		a.rep.problem(n, at, "its facts are of another time, %s", ev.Facts.Time.Format(time.RFC3339Nano))
 	}
-	later := len(ev.Facts.NewRecipients) > 0
+	later := ev.Facts.Recipients || len(ev.Facts.NewRecipients) > 0
 	var needs signer.Needs
 	for _, f := range ev.Facts.Spent {
 		m := signer.Measure{Window: f.Window, Per: f.Per}
@@ -52,10 +52,13 @@ func (a *audit) facts(n int64, at time.Time, ev signer.Event, s ledger.Spending)
 		return err
 	}
 	a.spent(n, at, ev.Facts.Spent, is)
-	if len(ev.Facts.NewRecipients) == 0 {
-		return nil
+	if ev.Facts.Recipients {
+		return a.newRecipients(n, at, ev.Facts.NewRecipients, s)
 	}
-	return a.newRecipients(n, at, ev.Facts.NewRecipients, s)
+	if len(ev.Facts.NewRecipients) > 0 {
+		a.rep.problem(n, at, "its facts say which recipients are new, and that nobody asked")
+	}
+	return nil
 }
 
 // spent compares what was taken for spent with what is.

@@ -157,7 +157,7 @@ func (t *turn) facts(q question) (f signer.Facts, err error) {
 	if f.Spent, err = l.Measure(q.asks, q.needs, t.now); err != nil {
 		return f, err
 	}
-	if q.needs.Recipients {
+	if f.Recipients = q.needs.Recipients; f.Recipients {
 		f.NewRecipients, err = newRecipients(t.j.db, q.asks)
 	}
 	return f, err

@@ -149,6 +149,8 @@ func TestVerifyChecksFactsAndLimitsByAllTheyCount(t *testing.T) {
 		"a fact twice":               {3, func(e *signer.Event) { e.Facts.Spent = append(e.Facts.Spent, e.Facts.Spent[0]) }, "say twice"},
 		"a fact of no kind":          {3, func(e *signer.Event) { e.Facts.Spent[0].Per = signer.PerFee }, `its facts are of what is not counted: nothing is counted per "fee"`},
 		"a recipient new":            {3, func(e *signer.Event) { e.Facts.NewRecipients = []string{acme, bank} }, `for new; by the records before it ["` + bank + `"] are`},
+		"nobody new":                 {3, func(e *signer.Event) { e.Facts.NewRecipients = nil }, `took the recipients [] for new; by the records before it ["` + bank + `"] are`},
+		"new, and never asked":       {3, func(e *signer.Event) { e.Facts.Recipients = false }, `its facts say which recipients are new, and that nobody asked`},
 		"a stranger new":             {7, func(e *signer.Event) { e.Facts.NewRecipients = []string{"x"} }, `took the recipients ["x"] for new`},
 		"a limit's spent":            {3, func(e *signer.Event) { e.Decision.Limits[1].Spent = new(big.Int) }, "counted 0 as spent per recipient of " + acme + ", the facts say 5"},
 		"by the caller":              {3, func(e *signer.Event) { e.Decision.Limits[0].Amount = big.NewInt(1) }, "for the request per caller of uid:1001, which reserved 7"},
