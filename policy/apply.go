@@ -61,26 +61,28 @@ func (r *rule) apply(q *request) (uses []signer.LimitUse, demands []demand, refu
 	for _, l := range r.limits {
 		amounts = amounts || !l.counts()
 		asks, unclear := l.asks(q)
-		for _, why := range unclear {
-			refusals = append(refusals, fmt.Sprintf("rule %q, limit %q: %s", r.name, l.name, why))
-		}
-		var exceeded []string
+		var exceeded []signer.LimitUse
 		for _, a := range asks {
 			use, ok := q.use(r.name, l, a)
 			if !ok {
-				refusals = append(refusals, fmt.Sprintf("rule %q, limit %q: what was spent of %s%s in %s is not known, and nothing is assumed",
-					r.name, l.name, l.asset.ID, l.whose(a.subject, q.book), l.text))
+				unclear = append(unclear, fmt.Sprintf("what was spent of %s%s in %s is not known, and nothing is assumed", l.asset.ID, l.whose(a.subject, q.book), l.text))
 				continue
 			}
 			if uses = append(uses, use); use.Exceeded() {
-				exceeded = append(exceeded, l.explain(use, q.book))
+				exceeded = append(exceeded, use)
 			}
 		}
+		if len(unclear) > 0 {
+			refusals = append(refusals, shorten(unclear, func(why string) string {
+				return fmt.Sprintf("rule %q, limit %q: %s", r.name, l.name, why)
+			}))
+		}
+		explain := func(u signer.LimitUse) string { return l.explain(u, q.book) }
 		switch {
 		case len(exceeded) > 0 && l.over != nil:
-			demands = append(demands, demand{Quorum: *l.over, why: shorten(exceeded)})
+			demands = append(demands, demand{Quorum: *l.over, why: shorten(exceeded, explain)})
 		case len(exceeded) > 0:
-			refusals = append(refusals, shorten(exceeded))
+			refusals = append(refusals, shorten(exceeded, explain))
 		}
 	}
 	if amounts { // limits by count alone say nothing about assets

@@ -278,6 +278,46 @@ func TestLimitsThatCountByManyCostMany(t *testing.T) {
 	}
 }
 
+// A refusal is recorded and sent, so what it says may not grow with the request times the
+// rules.
+func TestAReasonIsBounded(t *testing.T) {
+	many := func(n int, args string) string {
+		var b strings.Builder
+		b.WriteString(peopleText)
+		for i := range n {
+			fmt.Fprintf(&b, "rule \"r%d\" {\n  %s\n}\n", i, args)
+		}
+		return b.String()
+	}
+	for name, text := range map[string]string{
+		"what no limit covers":     many(1000, "allow = true\n  limit \"each\" {\n    amount = \"1 eth\"\n  }"),
+		"what cannot be evaluated": many(1000, "allow = true\n  when = \"fee.amount > amount('1 usdc')\""),
+		"who denies":               many(1000, "deny = \"no\"") + "rule \"all\" {\n  allow = true\n}\n",
+		"what is asked for":        many(1000, "require {\n    group = \"treasury\"\n    approvals = 1\n  }"),
+		"what is not known":        many(10, "allow = true\n  limit \"few\" {\n    count = 3\n    window = \"1h\"\n    per = \"recipient\"\n  }"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := kindless()
+			e.Files = testEnv().Files
+			p, err := Load("policy.hcl", []byte(text), e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			asked := largest(t, signer.ClassTransfer)
+			for i := range asked.Intent.Effects {
+				asked.Intent.Effects[i].Counterparty = fmt.Sprintf("eip155:1:0x%040d", i)
+			}
+			d := p.Decide(asked, signer.Facts{Time: at, Wall: at})
+			if n := len(d.Reason); d.Verdict == signer.Allow || n == 0 || n > 20<<10 {
+				t.Errorf("%s with a reason of %d bytes", d.Verdict, n)
+			}
+			if !regexp.MustCompile(`and (for )?[0-9]+ more`).MatchString(d.Reason) {
+				t.Errorf("the reason does not say that there is more: %.200s", d.Reason)
+			}
+		})
+	}
+}
+
 func TestARequestThatIsTooLargeIsRefused(t *testing.T) {
 	p := load(t, sample)
 	long := func(n int) string { return strings.Repeat("x", n+1) }

@@ -11,6 +11,7 @@ import (
 // uncovered says what a rule that limits amounts cannot hold to any of them.
 func (r *rule) uncovered(in *signer.Intent, book signer.Book) (refusals []string) {
 	boundless := false
+	var loose []signer.Quantity
 	if why := r.unmeasured(in); why != "" {
 		refusals = append(refusals, fmt.Sprintf("rule %q limits amounts, and %s; name kind %q in the rule's kinds if it is to pass all the same, or name there the kinds that the rule is about", r.name, why, in.Kind))
 	}
@@ -21,12 +22,17 @@ func (r *rule) uncovered(in *signer.Intent, book signer.Book) (refusals []string
 			boundless = true
 			refusals = append(refusals, fmt.Sprintf("an outflow of %s is %s, and no limit of rule %q can hold that", called(q.Asset, book), q.Kind, r.name))
 		case !covered && !empty(q):
+			loose = append(loose, q)
+		}
+	}
+	if len(loose) > 0 {
+		refusals = append(refusals, shorten(loose, func(q signer.Quantity) string {
 			why := fmt.Sprintf("an outflow of %s is not covered by any limit of rule %q", describe(q, book), r.name)
 			if _, piece := collectible(q.Asset); piece {
 				why += "; " + limitPieces(clip(q.Asset))
 			}
-			refusals = append(refusals, why)
-		}
+			return why
+		}))
 	}
 	for _, e := range in.Effects {
 		// An effect without a bound should be in the outflow. That a decoder left it
@@ -67,11 +73,15 @@ func empty(q signer.Quantity) bool {
 	return ok && n.Sign() == 0
 }
 
-// shorten bounds a text that says the same of many recipients.
-func shorten(whys []string) string {
+// shorten bounds a text that says the same of many recipients or assets.
+func shorten[T any](all []T, why func(T) string) string {
 	const most = 5
-	if len(whys) > most {
-		whys = append(slices.Clone(whys[:most]), fmt.Sprintf("and for %d more", len(whys)-most))
+	var whys []string
+	for _, x := range all[:min(len(all), most)] {
+		whys = append(whys, why(x))
+	}
+	if len(all) > most {
+		whys = append(whys, fmt.Sprintf("and for %d more", len(all)-most))
 	}
 	return strings.Join(whys, "; ")
 }

@@ -48,7 +48,7 @@ func (p *Policy) decide(rules fates, proposal *signer.Proposal, facts *signer.Fa
 		if len(refusals) == 0 {
 			refusals = []string{rules.nearest(proposal)}
 		}
-		d.Reason = strings.Join(refusals, "; ")
+		d.Reason = say(refusals)
 		return d
 	}
 	if err := sighted(&proposal.Intent, letting); err != nil {
@@ -68,7 +68,7 @@ func (p *Policy) decide(rules fates, proposal *signer.Proposal, facts *signer.Fa
 	refusals = append(refusals, p.unattainable(w, proposal, facts)...)
 	switch {
 	case len(refusals) > 0:
-		d.Reason = strings.Join(refusals, "; ")
+		d.Reason = say(refusals)
 	case w.asks():
 		d.Verdict, d.Reason, d.Quorums = signer.Ask, w.String(), w.quorums()
 		d.Delay, d.Expires = w.delay.Duration, w.expires.Duration
@@ -286,6 +286,22 @@ func quoteAll[T ~string](names []T) string {
 		quoted = append(quoted, fmt.Sprintf("%q", n))
 	}
 	return strings.Join(quoted, ", ")
+}
+
+// say puts together what a decision has to say. It is recorded and sent, and there may be
+// as much of it as there are rules.
+func say(all []string) string {
+	const most = 16 << 10
+	said, size := 0, 0
+	for said < len(all) && (said == 0 || size+len(all[said]) <= most) {
+		size += len(all[said])
+		said++
+	}
+	text := strings.Join(all[:said], "; ")
+	if rest := len(all) - said; rest > 0 {
+		text += fmt.Sprintf("; and %d more", rest)
+	}
+	return text
 }
 
 // clip bounds a text that may repeat what the caller sent.

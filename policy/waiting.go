@@ -2,7 +2,6 @@ package policy
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/sealward/sealward/signer"
 )
@@ -70,7 +69,7 @@ func (w waiting) String() string {
 	if w.expires.Duration > 0 {
 		parts = append(parts, fmt.Sprintf("expires after %s (rule %q)", w.expires.text, w.brief))
 	}
-	return strings.Join(parts, "; ")
+	return say(parts)
 }
 
 // unattainable says why what a request waits for could never come, or may not be waited
