@@ -15,9 +15,9 @@ type request struct {
 	caller string
 	facts  *signer.Facts
 	book   signer.Book
-	// Worked out once, for the limits per recipient, of which there may be as many
-	// uses as an intent has effects.
-	flows []signer.Flow
+	flows  []signer.Flow // worked out once, where a limit is per recipient
+	// The facts by what they are about, where there are many: limits per recipient and
+	// per asset have as many as an intent has effects, and other rules' are there, too.
 	spent map[spending]signer.Spent
 }
 
@@ -30,12 +30,16 @@ type spending struct {
 
 func newRequest(p *signer.Proposal, f *signer.Facts, book signer.Book, letting []*rule) *request {
 	q := &request{in: &p.Intent, caller: p.Caller.Account(), facts: f, book: book}
-	if !slices.ContainsFunc(letting, func(r *rule) bool {
+	if slices.ContainsFunc(letting, func(r *rule) bool {
 		return slices.ContainsFunc(r.limits, func(l limit) bool { return l.per == signer.PerRecipient })
 	}) {
+		q.flows = p.Intent.Flows()
+	}
+	const many = 32
+	if len(f.Spent) < many {
 		return q
 	}
-	q.flows, q.spent = p.Intent.Flows(), make(map[spending]signer.Spent, len(f.Spent))
+	q.spent = make(map[spending]signer.Spent, len(f.Spent))
 	for _, s := range f.Spent {
 		at := spending{s.Asset, signer.Measure{Window: s.Window, Per: s.Per}, s.Subject}
 		if _, twice := q.spent[at]; !twice {

@@ -30,9 +30,9 @@ const (
 	// maxDecisionCost is the most that all rules may cost that one request meets: 200
 	// conditions of ten steps on each of 512 effects.
 	maxDecisionCost = 1_000_000
-	// ruleCost is what a rule takes whatever its condition, and limitCost a limit for
-	// each recipient or asset that it counts by.
-	ruleCost, limitCost = 20, 30
+	// ruleCost is what a rule takes whatever its condition, limitCost a limit, and
+	// eachCost one for each recipient or asset that it counts by.
+	ruleCost, limitCost, eachCost = 20, 30, 100
 )
 
 // textCost is for each character of a text that is gone through once.
@@ -249,9 +249,9 @@ func (r *rule) cost() uint64 {
 	for _, l := range r.limits {
 		switch l.per {
 		case signer.PerRecipient:
-			n += limitCost * maxRecipients
+			n += eachCost * maxRecipients
 		case signer.PerAsset:
-			n += limitCost * maxOutflow
+			n += eachCost * maxOutflow
 		default:
 			n += limitCost
 		}
