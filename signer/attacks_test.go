@@ -181,33 +181,28 @@ func TestDroppedRefusalsAreToldAtTheStop(t *testing.T) {
 	}
 }
 
-// slow lets a test act between the choice of a policy and the decision.
-type slow struct {
-	*journal
-	at, goOn chan struct{}
-}
-
-func (s slow) Record(ctx context.Context, p signer.Proposal, w signer.Needs, d func(signer.Facts) signer.Decision) (signer.Recorded, error) {
-	close(s.at)
-	<-s.goOn
-	return s.journal.Record(ctx, p, w, d)
-}
-
 func TestAReplacedPolicyAuthorisesNoMore(t *testing.T) {
 	p := allowed()
 	p.policy.version = 1
-	info := signer.KeyInfo{Name: "hot", Public: p.key.Public(), Fingerprint: p.key.Public().Fingerprint(), Protection: signer.ProtectionResident, Kinds: []signer.Kind{signer.KindEVMMessage}}
-	s := slow{p.journal, make(chan struct{}), make(chan struct{})}
-	e := engineWith(t, p, s, info)
+	var first sync.Once
+	at, goOn := make(chan struct{}), make(chan struct{})
+	p.decoder.intent = func(payload []byte) signer.Intent { // between the choice of a policy and the decision
+		first.Do(func() { close(at); <-goOn })
+		return signer.Intent{
+			Kind: signer.KindEVMMessage, Complete: true, Effects: []signer.Effect{{Class: signer.ClassMessage}},
+			Messages: []signer.Message{{Scheme: signer.SchemeSecp256k1, Bytes: payload}},
+		}
+	}
+	e := p.engine(t)
 	done := make(chan error)
 	go func() { _, err := e.Sign(t.Context(), alice, ask("r1")); done <- err }()
-	<-s.at
+	<-at
 	if err := e.SetPolicy(t.Context(), policy{version: 2, decide: verdict(signer.Deny)}); err != nil {
 		t.Fatal(err)
 	}
-	close(s.goOn)
-	if err := <-done; err == nil {
-		t.Errorf("signed under policy 1 after policy 2, which denies, was recorded and SetPolicy had returned: journal %q", p.journal.types())
+	close(goOn)
+	if err := <-done; signer.CodeOf(err) != signer.CodeDenied || p.journal.types() != "policy denied" {
+		t.Errorf("Sign = %v under policy 1 after policy 2, which denies, was recorded and SetPolicy had returned: journal %q", err, p.journal.types())
 	}
 }
 

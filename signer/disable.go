@@ -155,12 +155,14 @@ func (s *switches) refusal(p Proposal) string {
 // meantime. A key that it disables is held back from the decision on, so that what is
 // decided after it in the same commit meets it disabled.
 func (e *Engine) record(ctx context.Context, box *policyBox, p Proposal) (rec Recorded, replaced bool, err error) {
+	e.deciding.RLock()
+	defer e.deciding.RUnlock()
+	if e.policy.Load() != box {
+		return Recorded{}, true, nil
+	}
 	print, off, _ := p.Switches()
 	held := false
 	rec, err = e.c.Journal.Record(ctx, p, box.Needs(), func(f Facts) Decision {
-		if replaced = e.policy.Load() != box; replaced {
-			return Decision{Unrecorded: true}
-		}
 		d := e.limitRefusals(p.Caller, len(p.Request.Payload), e.decide(box, p, f))
 		if off && d.Verdict == Allow && !held {
 			e.off.expect(print)
@@ -171,10 +173,10 @@ func (e *Engine) record(ctx context.Context, box *policyBox, p Proposal) (rec Re
 	if held {
 		defer e.off.settle(print)
 	}
-	if err == nil && !replaced {
+	if err == nil {
 		e.off.learn(rec)
 	}
-	return rec, replaced, err
+	return rec, false, err
 }
 
 // Disabled says why the key with a fingerprint is disabled, when, and by which

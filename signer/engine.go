@@ -63,7 +63,7 @@ type Engine struct {
 	rate   *refusals
 	off    *switches
 
-	adopting sync.Mutex // held while a policy is put in force and recorded
+	deciding sync.RWMutex // shared while a decision is recorded, held while another policy is
 
 	mu       sync.Mutex
 	closed   bool                // owned by mu
@@ -445,20 +445,17 @@ func (e *Engine) answered(ctx context.Context, rec Recorded, err error) (Result,
 	return Result{}, err
 }
 
-// SetPolicy puts another policy in force. Requests in the pipeline that are not
-// decided yet are read again under it. Changes happen one after the other, in the order
-// of their records.
+// SetPolicy puts another policy in force once it is on record. Meanwhile nothing is
+// decided, so that what the old one allows comes before the record, and what the new one
+// allows after it. Requests in the pipeline that are not decided yet are read again under
+// it.
 func (e *Engine) SetPolicy(ctx context.Context, p Policy) error {
-	e.adopting.Lock()
-	defer e.adopting.Unlock()
-	// First in force, then recorded, so that nothing the old one allows comes after
-	// the record.
-	box := &policyBox{p}
-	old := e.policy.Swap(box)
+	e.deciding.Lock()
+	defer e.deciding.Unlock()
 	if _, err := e.c.Journal.Adopt(ctx, Event{Type: EventPolicy, Policy: p.Version()}, p.Bundle()); err != nil {
-		e.policy.CompareAndSwap(box, old)
 		return unavailable("the change of policy cannot be recorded, so the old one stays in force", err)
 	}
+	e.policy.Store(&policyBox{p})
 	return nil
 }
 

@@ -3,11 +3,13 @@ package signer_test
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/sealward/sealward/signer"
 	"github.com/sealward/sealward/signer/intent/admin"
@@ -163,4 +165,62 @@ func TestRequestsAreDecidedByThePolicyThatIsOnRecord(t *testing.T) {
 		t.Error("the policy was not changed")
 	}
 	o.audit()
+}
+
+// held lets a test act while a change of policy is recorded, and fails on demand.
+type held struct {
+	signer.Journal
+	at, goOn chan struct{}
+	err      error
+}
+
+func (h held) Adopt(ctx context.Context, e signer.Event, bundle []byte) (uint64, error) {
+	close(h.at)
+	<-h.goOn
+	if h.err != nil {
+		return 0, h.err
+	}
+	return h.Journal.Adopt(ctx, e, bundle)
+}
+
+// Were a request decided by a policy that is not on record yet, a full disk or a crash
+// could leave a signature by a policy that nobody can show.
+func TestNothingIsDecidedByAPolicyBeforeItIsOnRecord(t *testing.T) {
+	for name, c := range map[string]struct {
+		err   error // of the record
+		want  signer.Code
+		types []string
+	}{
+		"it is recorded":        {nil, "", []string{"policy", "authorized", "signed"}},
+		"it cannot be recorded": {errors.New("no space left on device"), signer.CodeDenied, []string{"denied"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := openOffice(t)
+			h := held{at: make(chan struct{}), goOn: make(chan struct{}), err: c.err}
+			o.policy.decide = verdict(signer.Deny)
+			o.pause = func(j signer.Journal) signer.Journal { h.Journal = j; return h }
+			o.restart()
+			changed := make(chan error)
+			go func() {
+				changed <- o.engine.SetPolicy(context.Background(), policy{version: 2, decide: verdict(signer.Allow)})
+			}()
+			<-h.at
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			defer cancel()
+			req := signer.Request{ID: "s", Key: "hot", Kind: signer.KindEVMMessage, Payload: []byte("pay bob")}
+			if _, err := o.engine.Sign(ctx, alice, req); signer.CodeOf(err) != signer.CodePending {
+				t.Errorf("while the policy is recorded: Sign error = %v, want code %q", err, signer.CodePending)
+			}
+			close(h.goOn)
+			if err := <-changed; (err == nil) != (c.err == nil) {
+				t.Errorf("SetPolicy error = %v", err)
+			}
+			if _, err := o.engine.Sign(t.Context(), alice, req); err != nil && signer.CodeOf(err) != c.want || err == nil && c.want != "" {
+				t.Errorf("Sign error = %v, want code %q", err, c.want)
+			}
+			if got := o.types(); !slices.Equal(got, c.types) {
+				t.Errorf("journal holds %v, want %v", got, c.types)
+			}
+		})
+	}
 }

@@ -45,8 +45,8 @@ func (d *door) ListPolicies(ctx context.Context, m *connect.Request[v1.ListPolic
 	return connect.NewResponse(out), nil
 }
 
-// adopted returns the leaf by which the policy in force came into force, or nil while
-// that is being recorded: a policy is in force before it is on record.
+// adopted returns the leaf by which the policy in force came into force, or nil at the
+// moment of a change: a policy is on record before it is in force.
 func (d *door) adopted(ctx context.Context) (*uint64, error) {
 	latest, err := d.c.Journal.Policies(ctx, 0, 1)
 	if err != nil || len(latest) == 0 || latest[0].Version != d.c.Engine.Policy().Version() {
