@@ -20,6 +20,12 @@ func NotifyReady(status string) error {
 	return notify(daemon.SdNotifyReady, "STATUS="+oneLine(status))
 }
 
+// NotifyStarting says how far a start is that takes longer than usual, and by when the
+// service manager hears of it again: until then TimeoutStartSec= does not end it.
+func NotifyStarting(status string, within time.Duration) error {
+	return notify(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", within.Microseconds()), "STATUS="+oneLine(status))
+}
+
 // NotifyReloading says that a reload has begun; [NotifyReady] ends it.
 func NotifyReloading() error {
 	var now unix.Timespec

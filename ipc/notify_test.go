@@ -37,6 +37,8 @@ func TestTheServiceManagerIsToldWhatHappens(t *testing.T) {
 
 		"READY=1\nSTATUS=bad STOPPING=1": func() error { return NotifyReady("bad\nSTOPPING=1\n") },
 		"STOPPING=1":                     NotifyStopping,
+
+		"EXTEND_TIMEOUT_USEC=90000000\nSTATUS=half done": func() error { return NotifyStarting("half done", 90*time.Second) },
 	} {
 		must(t, tell())
 		if got := next(); got != want {
@@ -53,7 +55,7 @@ func TestTheServiceManagerIsToldWhatHappens(t *testing.T) {
 func TestWithoutAServiceManagerNothingIsToldAndNothingFails(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", "")
 	t.Setenv("WATCHDOG_USEC", "")
-	for _, err := range []error{NotifyReady("x"), NotifyReloading(), NotifyStopping(),
+	for _, err := range []error{NotifyReady("x"), NotifyReloading(), NotifyStopping(), NotifyStarting("x", time.Second),
 		Watchdog(t.Context(), slog.New(slog.DiscardHandler), func(context.Context) error { return nil })} {
 		if err != nil {
 			t.Errorf("error = %v", err)

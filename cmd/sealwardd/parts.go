@@ -128,8 +128,19 @@ func (d *daemon) sockets() (out []ipc.Socket) {
 }
 
 func (d *daemon) openJournal(acceptTime bool) (err error) {
-	d.journal, err = journal.Open(journal.Config{Path: d.cfg.Journal.Path, AcceptTime: acceptTime})
+	d.journal, err = journal.Open(journal.Config{Path: d.cfg.Journal.Path, AcceptTime: acceptTime, Upgrading: d.upgrading})
 	return err
+}
+
+// upgrading has the service manager wait for a journal that is brought up to this
+// version. The end, once all leaves are done, takes longer than a page of them.
+func (d *daemon) upgrading(done, of uint64) {
+	if done == 0 {
+		d.log.Info("the journal is of an earlier version, and brought up to this one", "leaves", of)
+	}
+	if err := ipc.NotifyStarting(fmt.Sprintf("bringing up the journal: %d of %d leaves", done, of), 10*time.Minute); err != nil {
+		d.log.Error("systemd does not take the notification", "error", err)
+	}
 }
 
 func (d *daemon) makeEngine() (err error) {

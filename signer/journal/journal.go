@@ -40,6 +40,9 @@ type Config struct {
 	// MaxOff is how long the host may have been off, going by the wall clock, before
 	// an operator has to accept the time; 15 minutes if zero.
 	MaxOff time.Duration
+	// Upgrading is told how far it is, in leaves, while a journal of an earlier version
+	// is brought up to this one, which can take minutes; nil: nobody is.
+	Upgrading func(done, of uint64)
 }
 
 // Journal implements [signer.Journal] on one database file. It is safe for
@@ -107,6 +110,9 @@ func start(c Config) (*Journal, error) {
 	if c.MaxOff == 0 {
 		c.MaxOff = 15 * time.Minute
 	}
+	if c.Upgrading == nil {
+		c.Upgrading = func(uint64, uint64) {}
+	}
 	j := &Journal{
 		c: c, ledger: ledger.Over(),
 		full: make(chan struct{}, 1), quit: make(chan struct{}), tended: make(chan struct{}),
@@ -148,7 +154,7 @@ func (j *Journal) open() (err error) {
 	case version == 0:
 		err = j.create()
 	case version < schemaVersion:
-		err = upgrade(j.db, version)
+		err = upgrade(j.db, version, j.c.Upgrading)
 	}
 	if err != nil {
 		return err

@@ -203,7 +203,13 @@ func TestAnOlderJournalIsBroughtUpToThisVersion(t *testing.T) {
 				intact(t, before)
 
 				h := newHost()
-				j := open(t, h.config(c.Path))
+				conf := h.config(c.Path)
+				var told []string // of how far it is, before each page and at the end
+				conf.Upgrading = func(done, of uint64) { told = append(told, fmt.Sprintf("%d of %d", done, of)) }
+				j := open(t, conf)
+				if n := j.Size(); len(told) != 3 || told[0] != fmt.Sprintf("0 of %d", n) || told[2] != fmt.Sprintf("%d of %d", n, n) {
+					t.Errorf("of %d leaves it tells %q", n, told)
+				}
 				ps, err := j.Policies(t.Context(), 0, 10)
 				if err != nil || len(ps) != 2 || ps[0].Version != [32]byte{2} || ps[0].Kept || ps[0].Bundle != [32]byte{} || ps[1].Leaf != 0 {
 					t.Errorf("policies = %+v, %v; want the change and the start, without bundles", ps, err)
@@ -221,7 +227,8 @@ func TestAnOlderJournalIsBroughtUpToThisVersion(t *testing.T) {
 					t.Errorf("afterwards the report is %+v, before %+v", after, before)
 				}
 
-				j = open(t, h.config(c.Path))
+				conf.Upgrading = func(uint64, uint64) { t.Error("it is brought up twice") }
+				j = open(t, conf)
 				p := proposal(j, "x", "cold", wei(1), signer.Exact(usdc, wei(1).N))
 				p.Intent.Effects[0].Counterparty = "eip155:1:0xnew"
 				rec, err := j.Record(t.Context(), p, allNeeds(), allow)

@@ -11,7 +11,7 @@ import (
 // upgrade brings a journal of an earlier version up to this one, as one step. What
 // earlier versions did not keep in tables is derived from the bodies of the leaves, a
 // page at a time; what they kept stays as it is, for [Verify] to judge.
-func upgrade(d *db, from int64) error {
+func upgrade(d *db, from int64, tell func(done, of uint64)) error {
 	err := func() error {
 		if err := d.script("BEGIN IMMEDIATE"); err != nil {
 			return err
@@ -24,7 +24,7 @@ func upgrade(d *db, from int64) error {
 		if err := d.script("ALTER TABLE spends RENAME TO older_spends;" + schemaSpends + schemaRecipients); err != nil {
 			return err
 		}
-		if err := derive(d); err != nil {
+		if err := derive(d, tell); err != nil {
 			return err
 		}
 		return d.script(fmt.Sprintf("DROP TABLE older_spends; PRAGMA user_version = %d; COMMIT", schemaVersion))
@@ -37,14 +37,20 @@ func upgrade(d *db, from int64) error {
 }
 
 const (
+	sqlSize             = `SELECT ifnull(max(leaf) + 1, 0) FROM leaves`
 	sqlMoveSpends       = `INSERT INTO spends SELECT leaf, asset, key, ?, time, amount FROM older_spends WHERE leaf = ?`
 	sqlCountSpends      = `SELECT count(*) FROM spends`
 	sqlCountOlderSpends = `SELECT count(*) FROM older_spends`
 )
 
 // derive fills the tables of version 3.
-func derive(d *db) error {
+func derive(d *db, tell func(done, of uint64)) error {
+	size, err := d.integer(sqlSize)
+	if err != nil {
+		return err
+	}
 	for next := uint64(0); ; {
+		tell(next, uint64(size))
 		page, err := getEntries(d, next, maxPage)
 		if err != nil {
 			return err
