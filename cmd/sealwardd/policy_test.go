@@ -252,6 +252,9 @@ func TestRulesThatAskForApprovalsAreNamed(t *testing.T) {
 	if n := strings.Count(fmt.Sprint(h.status().GetNotices()), notice); n != 1 {
 		t.Errorf("status says it %d times, want once: %q", n, h.status().GetNotices())
 	}
+	if s, err := h.sign().Status(t.Context()); err != nil || len(s.GetNotices()) > 0 {
+		t.Errorf("callers are told %q (%v), want nothing of other rules", s.GetNotices(), err)
+	}
 	if n := strings.Count(p.log.String(), notice); n != 1 || !strings.Contains(p.log.String(), "logins") {
 		t.Errorf("the log says it %d times, want once and the rule", n)
 	}

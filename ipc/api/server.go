@@ -333,7 +333,7 @@ func (d *door) GetStatus(ctx context.Context, _ *connect.Request[v1.GetStatusReq
 	s := d.c.Status(ctx)
 	if !d.admin {
 		// Health of keys that the caller may not know of is not for it to see, nor
-		// is the operator's text about files.
+		// is the operator's text about files, and about rules of others.
 		mine := map[string]bool{}
 		for _, k := range d.c.Engine.Keys(c) {
 			mine[k.Name] = true
@@ -348,7 +348,7 @@ func (d *door) GetStatus(ctx context.Context, _ *connect.Request[v1.GetStatusReq
 			}
 			kept = append(kept, k)
 		}
-		s.Keys, s.Tokens = kept, nil
+		s.Keys, s.Tokens, s.Notices = kept, nil, nil
 		if s.PolicyError != "" {
 			s.PolicyError = "the last reload was refused; the admin socket says why"
 		}

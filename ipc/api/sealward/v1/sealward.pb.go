@@ -2264,7 +2264,7 @@ type GetStatusResponse struct {
 	Keys            []*KeyHealth `protobuf:"bytes,13,rep,name=keys,proto3" json:"keys,omitempty"`
 	// Set when the journal stopped; nothing is signed until a restart.
 	JournalError string `protobuf:"bytes,14,opt,name=journal_error,json=journalError,proto3" json:"journal_error,omitempty"`
-	// What the operator should know; empty when all is well.
+	// What the operator should know; empty when all is well, and on the sign socket.
 	Notices       []string       `protobuf:"bytes,15,rep,name=notices,proto3" json:"notices,omitempty"`
 	Tokens        []*TokenHealth `protobuf:"bytes,16,rep,name=tokens,proto3" json:"tokens,omitempty"`
 	unknownFields protoimpl.UnknownFields
