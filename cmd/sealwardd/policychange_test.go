@@ -290,7 +290,7 @@ func TestChangesAtOnce(t *testing.T) {
 	if got := h.status().GetPolicy(); got != b {
 		t.Errorf("policy %s is in force, want %s", got, b)
 	}
-	p = h.again(p) // signals are obeyed in their order, so the reload is through
+	p = h.again(p) // by the stop the reload is through, or never comes
 	now, changes := a, 0
 	for i, ev := range h.events(0) {
 		switch {

@@ -61,10 +61,13 @@ func (d *daemon) policyNow() *policy.Policy { return d.policy.Load().Policy }
 // serve runs the daemon until a signal or a failure ends it.
 func serve(ctx context.Context, path string, acceptTime bool, log *slog.Logger) (err error) {
 	d := &daemon{log: log, path: path, started: time.Now(), stopping: make(chan struct{})}
-	// A signal that comes while starting is kept until it can be obeyed.
-	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
-	defer signal.Stop(signals)
+	// A signal that comes while starting, or during a reload, is kept until it can be
+	// obeyed. One reload is as good as many, and keeps no stop out.
+	stops, reloads := make(chan os.Signal, 1), make(chan os.Signal, 1)
+	signal.Notify(stops, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(stops)
+	signal.Notify(reloads, syscall.SIGHUP)
+	defer signal.Stop(reloads)
 
 	defer d.closeTokens()
 	if err := d.prepare(ctx); err != nil {
@@ -87,7 +90,7 @@ func serve(ctx context.Context, path string, acceptTime bool, log *slog.Logger) 
 	if err := d.makeServer(); err != nil {
 		return err
 	}
-	return d.loop(ctx, signals)
+	return d.loop(ctx, stops, reloads)
 }
 
 // recordStart makes the configuration that matters for security a part of the
@@ -136,7 +139,7 @@ func (d *daemon) makeServer() error {
 
 // loop serves until it is told to stop, and then stops in good order: no new
 // connections, what is in the pipeline finishes, the last checkpoint is signed.
-func (d *daemon) loop(ctx context.Context, signals <-chan os.Signal) error {
+func (d *daemon) loop(ctx context.Context, stops, reloads <-chan os.Signal) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var background sync.WaitGroup
@@ -157,11 +160,9 @@ func (d *daemon) loop(ctx context.Context, signals <-chan os.Signal) error {
 		select {
 		case err := <-served:
 			return fmt.Errorf("serve: %w", err)
-		case s := <-signals:
-			if s == syscall.SIGHUP {
-				d.reload(ctx)
-				continue
-			}
+		case <-reloads:
+			d.reload(ctx)
+		case s := <-stops:
 			d.log.Info("stopping", "signal", s.String())
 			return d.stop(served)
 		}

@@ -295,3 +295,25 @@ func TestSIGTERMDoesNotWaitForTheNextCheckpoint(t *testing.T) {
 		t.Errorf("the caller who waited for a proof got: %v", err)
 	}
 }
+
+// A reload takes a while, and signals that come meanwhile are kept. However many ask for
+// another one, the one that asks for the stop is among them.
+func TestAStopIsObeyedAmongManyReloads(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	large := hostPolicy
+	for i := range 1000 {
+		large += fmt.Sprintf("rule \"more %d\" {\n  keys    = [\"hot\"]\n  callers = [\"uid:%d\"]\n  when    = \"effects.all(e, e.class == 'transfer')\"\n  allow   = true\n}\n", i, 100000+i)
+	}
+	h.write("policy.hcl", large)
+	p := h.start()
+	for range 100 {
+		p.signal(syscall.SIGHUP)
+		time.Sleep(time.Millisecond)
+	}
+	p.signal(syscall.SIGTERM)
+	eventually(t, "the daemon ends", p.ended)
+	if code := p.wait(); code != 0 {
+		t.Errorf("the daemon ends with %d, want 0", code)
+	}
+}
