@@ -32,15 +32,26 @@ func (d *daemon) reload(ctx context.Context) {
 	}
 	if err != nil {
 		d.mu.Lock()
-		d.policyError = err.Error()
+		d.policyError = told(err)
 		d.mu.Unlock()
 		d.log.Error("the new policy is refused; the old one stays in force", "error", err)
-		refused := signer.Event{Type: signer.EventPolicy, Code: signer.CodeInvalid, Policy: d.policyNow().Version(), Detail: "a reload was refused: " + strings.ToValidUTF8(err.Error(), "\uFFFD")}
+		refused := signer.Event{Type: signer.EventPolicy, Code: signer.CodeInvalid, Policy: d.policyNow().Version(), Detail: "a reload was refused: " + told(err)}
 		if _, err := d.journal.Note(ctx, refused); err != nil {
 			d.log.Error("that cannot be recorded", "error", err)
 		}
 	}
 	d.notifyReady()
+}
+
+// told is why a policy is refused, for status and the record: a file can have any number
+// of mistakes.
+func told(err error) string {
+	const most = 4 << 10
+	text := err.Error()
+	if len(text) > most {
+		text = text[:most] + " ...; sealward policy validate has all of it"
+	}
+	return strings.ToValidUTF8(text, "\uFFFD")
 }
 
 // adopt puts a policy in force and records it. Whoever calls it holds d.changing.
@@ -98,7 +109,7 @@ func (d administrator) changePolicy(ctx context.Context, a signer.Act, o admin.O
 	case o.From:
 		p, err := d.loadPolicy()
 		if err != nil {
-			return nil, signer.Invalid("the policy on disk cannot be loaded, so policy %s stays in force: %s", now, strings.ToValidUTF8(err.Error(), "\uFFFD"))
+			return nil, signer.Invalid("the policy on disk cannot be loaded, so policy %s stays in force: %s", now, told(err))
 		}
 		if found := versionText(p); found != o.To {
 			return nil, signer.Invalid("the policy on disk is version %s, not %s, which was asked for: it was changed since, or is another file; policy %s stays in force", found, o.To, now)

@@ -172,6 +172,33 @@ func TestAChangeThatWasNotReviewedIsRefused(t *testing.T) {
 	p.stop()
 }
 
+// A file can have any number of mistakes, and each refusal stays in the journal.
+func TestAPolicyOfManyMistakesIsRefusedInFewWords(t *testing.T) {
+	t.Parallel()
+	h := governed(t)
+	p := h.start()
+	old, from := h.status().GetPolicy(), h.size()
+	h.write("policy.hcl", hostPolicy+strings.Repeat("rule \"payments\" {\n  alow = true\n}\n", 2000))
+	p.signal(syscall.SIGHUP)
+	eventually(t, "the reload is refused", func() bool { return h.status().GetPolicyError() != "" })
+	if _, err := h.change("c", old, strings.Repeat("ab", 32)); codeOf(err) != signer.CodeInvalid {
+		t.Errorf("change = %v, want code %q", err, signer.CodeInvalid)
+	}
+	evs := h.events(from)
+	if len(evs) != 3 || evs[0].Type != signer.EventPolicy || evs[2].Outcome == nil {
+		t.Fatalf("the journal has %+v", evs)
+	}
+	for what, text := range map[string]string{"status": h.status().GetPolicyError(), "the record of the reload": evs[0].Detail, "that of the change": evs[2].Outcome.Detail} {
+		contains(t, what, text, "policy.hcl:36,", "sealward policy validate")
+		if len(text) > 5000 {
+			t.Errorf("%s has %d bytes", what, len(text))
+		}
+	}
+	h.write("policy.hcl", hostPolicy+adminPolicy)
+	h.sound()
+	p.stop()
+}
+
 // A policy without a rule for it is changed by nobody who only has the admin socket.
 func TestNobodyChangesThePolicyWithoutARuleForIt(t *testing.T) {
 	t.Parallel()
