@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -101,8 +103,9 @@ func (c *cli) policyValidateCommand() *cobra.Command {
 		Use:   "validate [--config sealward.hcl] [FILE]",
 		Short: "check a policy file, without a daemon",
 		Long: `Check the policy in FILE as the daemon would when it loads it. The names of keys
-and sockets come from the configuration: the one given, or sealward.hcl beside FILE.
-Without FILE it is the configuration's own policy. No device is opened.`,
+and sockets come from the configuration: the one given, or sealward.hcl beside FILE;
+where there is none, from the cases beside FILE. Without FILE it is the
+configuration's own policy. No device is opened.`,
 		Args: arguments(0, 1, "one FILE at most"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			f := namesFlags{config: configPath}
@@ -117,9 +120,6 @@ Without FILE it is the configuration's own policy. No device is opened.`,
 }
 
 func (c *cli) validate(f namesFlags) error {
-	if f.policy == "" && f.config == "" {
-		return usage("which policy? name a FILE, or a configuration with --config")
-	}
 	path, p, err := f.load()
 	if err != nil {
 		return asProblem(err)
@@ -193,51 +193,78 @@ func asProblem(err error) error {
 // device knows those. In their place stand made-up ones, which tell the names that
 // exist from those that do not; nothing that is derived from them is used.
 func (f *namesFlags) load() (path string, p *policy.Policy, err error) {
-	configPath, cfg, err := configuration(f.policy, f.config)
+	path, env, err := f.env()
 	if err != nil {
 		return "", nil, err
 	}
-	if cfg == nil {
-		return "", nil, noConfiguration(configPath)
-	}
-	path = f.policy
-	if path == "" {
-		path = cfg.Policy
-	}
-	if p, err = loadPolicy(path, environment(cfg)); err != nil {
-		return "", nil, err
-	}
-	return path, p, nil
+	p, err = loadPolicy(path, env)
+	return path, p, err
 }
 
-// configuration reads the one that a policy belongs to: that in a file, or sealward.hcl
-// beside the policy where none is named; nil if there is none.
-func configuration(policyPath, configPath string) (path string, cfg *config.Config, err error) {
-	named := configPath != ""
-	if !named {
-		configPath = filepath.Join(filepath.Dir(policyPath), "sealward.hcl")
+// unconfigured says that there is nothing that says what a policy may name.
+type unconfigured struct{ config, cases string }
+
+func (e unconfigured) Error() string {
+	return fmt.Sprintf("there is neither %s nor %s: a policy names keys and sockets of a configuration; say which with --config", e.config, e.cases)
+}
+
+// env is what a policy may name: the keys and sockets of its configuration or, where it
+// has none, of the cases beside it.
+func (f *namesFlags) env() (path string, env policy.Env, err error) {
+	cfg, err := f.configuration()
+	if err != nil {
+		return "", policy.Env{}, err
 	}
-	if path, err = filepath.Abs(configPath); err != nil {
-		return "", nil, err
+	if cfg != nil {
+		env, err = caseEnv(cfg, &policy.CaseFile{})
+		return cmp.Or(f.policy, cfg.Policy), env, err
+	}
+	cases := casesBeside(f.policy)
+	text, err := readRegular(cases)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = unconfigured{configBeside(f.policy), cases}
+	}
+	if err != nil {
+		return "", policy.Env{}, err
+	}
+	file, err := policy.ReadCaseFile(cases, text)
+	if err == nil {
+		env, err = caseEnv(nil, file)
+	}
+	if err != nil {
+		return "", policy.Env{}, defects{err}
+	}
+	return f.policy, env, nil
+}
+
+// configuration is the one that the policy belongs to; nil if there is none.
+func (f *namesFlags) configuration() (*config.Config, error) {
+	path := f.config
+	switch {
+	case path == "" && f.policy == "":
+		return nil, usage("which policy? name its file, or a configuration with --config")
+	case path == "":
+		path = configBeside(f.policy)
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
 	}
 	src, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) && !named {
-		return path, nil, nil
+	if errors.Is(err, fs.ErrNotExist) && f.config == "" {
+		return nil, nil
 	}
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
-	if cfg, err = config.Parse(path, src); err != nil {
-		return "", nil, defects{err}
+	cfg, err := config.Parse(path, src)
+	if err != nil {
+		return nil, defects{err}
 	}
-	return path, cfg, nil
+	return cfg, nil
 }
 
-func noConfiguration(path string) error {
-	return fmt.Errorf("there is no %s: a policy names keys and sockets of a configuration; say which with --config", path)
-}
-
-// loadPolicy loads a policy and the files that it names.
+// loadPolicy loads a policy that may name what is in env.
 func loadPolicy(path string, env policy.Env) (*policy.Policy, error) {
 	src, err := os.ReadFile(path)
 	if err != nil {
@@ -249,6 +276,16 @@ func loadPolicy(path string, env policy.Env) (*policy.Policy, error) {
 		return nil, defects{err}
 	}
 	return p, nil
+}
+
+// configBeside is the file of the configuration of a policy, if none is named.
+func configBeside(policyPath string) string {
+	return filepath.Join(filepath.Dir(policyPath), "sealward.hcl")
+}
+
+// casesBeside is the file of the cases of a policy.
+func casesBeside(policyPath string) string {
+	return strings.TrimSuffix(policyPath, ".hcl") + ".test.hcl"
 }
 
 // filesBeside reads the files that a policy names, below its own folder. The policy may be

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -28,7 +26,8 @@ what is tighter. Each is a file, a version of which the daemon's journal keeps t
 cut short to 8 digits or more, or "current" for the one in force.
 
 Of two files, the names of keys and sockets come from --config, or from sealward.hcl beside
-each; no daemon is needed. Else the keys are those of the policy in force.
+each, or else from the cases beside each; no daemon is needed. With a version, the keys are
+those of the policy in force.
 
 The exit code is 0 if the two decide alike and 7 if not.`,
 		Args: arguments(1, 2, "NEW, or OLD and NEW"),
@@ -123,25 +122,30 @@ func isFile(name string) bool {
 
 // twoFiles loads both without a daemon.
 func twoFiles(old, new, configPath string) (d difference, err error) {
-	load := func(path, configPath string) (compared, error) {
-		names := namesFlags{policy: path, config: configPath}
-		_, p, err := names.load()
-		if err == nil {
-			_, err = descriptorsOf(path, p)
-		}
-		return compared{Policy: path, loaded: p}, asProblem(err)
+	_, env, err := (&namesFlags{new, configPath}).env()
+	if err == nil {
+		d.New, err = comparedFile(new, env)
 	}
-	if d.New, err = load(new, configPath); err != nil {
-		return d, err
+	if err != nil {
+		return d, asProblem(err)
 	}
-	if beside := filepath.Join(filepath.Dir(old), "sealward.hcl"); configPath == "" {
-		// A policy of before may lie anywhere, and is then one of the same daemon's.
-		if _, err := os.Stat(beside); errors.Is(err, fs.ErrNotExist) {
-			configPath = filepath.Join(filepath.Dir(new), "sealward.hcl")
-		}
+	// A policy of before may lie anywhere, and is then one of the same daemon's.
+	_, own, err := (&namesFlags{old, configPath}).env()
+	if _, none := errors.AsType[unconfigured](err); none {
+		own, err = env, nil
 	}
-	d.Old, err = load(old, configPath)
-	return d, err
+	if err == nil {
+		d.Old, err = comparedFile(old, own)
+	}
+	return d, asProblem(err)
+}
+
+func comparedFile(path string, env policy.Env) (compared, error) {
+	p, err := loadPolicy(path, env)
+	if err == nil {
+		_, err = descriptorsOf(path, p)
+	}
+	return compared{Policy: path, loaded: p}, err
 }
 
 // kept loads what the daemon has, and a file with the keys and sockets of the policy in

@@ -26,6 +26,25 @@ const (
   }
 }
 `
+	// Without a configuration, the cases say which keys there are.
+	replayCases = `version = 1
+key "hot" {
+  kinds = ["evm.transaction"]
+}
+caller "payroll" {
+  uid = 1000
+}
+case "nothing" {
+  key    = "hot"
+  caller = "payroll"
+  time   = "2026-11-23T10:00:00Z"
+  pay {
+    to     = "eip155:1:0x52908400098527886E0F7030069857D2E4169EE7"
+    amount = "1 eth"
+  }
+  expect = "allow"
+}
+`
 	hostileReason = "rule \"thieves\" {\n  when = <<-EOT\n    outflow.exists(q, q.kind == 'unlimited')\n    || warnings.exists(w, w.code == 'evm_operator') // \u202egninrael\n  EOT\n  deny = \"stop\"\n}\n"
 )
 
@@ -53,7 +72,7 @@ func TestPolicyDiffOfTwoFiles(t *testing.T) {
 	dir := diffDir(t, map[string]string{
 		"sealward.hcl": replayConfig, "cautious.hcl": cautious, "generous.hcl": generous(), "elsewhere/before.hcl": cautious,
 		"commented.hcl": "# reviewed\n" + cautious, "hostile.hcl": cautious + hostileReason, "broken.hcl": strings.Replace(cautious, "hot", "hto", 1),
-		"alone/policy.hcl": cautious,
+		"alone/policy.hcl": cautious, "tried/policy.hcl": generous(), "tried/policy.test.hcl": replayCases,
 	})
 	at := func(name string) string { return filepath.Join(dir, name) }
 	for name, c := range map[string]struct {
@@ -71,6 +90,7 @@ func TestPolicyDiffOfTwoFiles(t *testing.T) {
 		"another comment":                    {[]string{at("cautious.hcl"), at("commented.hcl")}, exitOK, `\Athe text differs, its meaning does not: the two decide alike\n\z`, `\A\z`},
 		"an old one from another folder":     {[]string{at("elsewhere/before.hcl"), at("generous.hcl")}, exitProblems, `raised from 10 eth`, ``},
 		"the configuration that is named":    {[]string{"--config", at("sealward.hcl"), at("alone/policy.hcl"), at("elsewhere/before.hcl")}, exitOK, `the same, to the byte`, ``},
+		"keys of the cases, for both":        {[]string{at("alone/policy.hcl"), at("tried/policy.hcl")}, exitProblems, `raised from 10 eth`, ``},
 		"hostile text is shown and harmless": {[]string{at("cautious.hcl"), at("hostile.hcl")}, exitProblems, `(?m)^tightens   rule "thieves" \(every key\): is new and denies every kind from every caller; because "stop"; where its condition holds$\n  \+ outflow\.exists\(q, q\.kind == 'unlimited'\)\n  \+ \|\| warnings\.exists\(w, w\.code == 'evm_operator'\) // \\u\{202e\}gninrael$`, ``},
 		"a policy that does not load":        {[]string{at("cautious.hcl"), at("broken.hcl")}, exitProblems, `\A\z`, `no key is named "hto"`},
 		"no such file":                       {[]string{at("nothing.hcl"), at("cautious.hcl")}, exitGeneral, `\A\z`, `nothing\.hcl: no such file`},

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,8 +44,9 @@ output says so first and the exit code is 7. The admin socket serves all this.
 With --policy it is about a request that nobody made, under a policy that need not be in
 force. No daemon is needed and nothing is recorded: nothing was spent before, every
 recipient is new unless --known names it, and nothing waits for approvals. Keys and
-sockets come from the configuration, sealward.hcl beside the policy by default; public
-keys, which only devices know, are made up. PAYLOAD is a file, or - for standard input.
+sockets come from the configuration, sealward.hcl beside the policy by default, or where
+there is none from the cases beside it; public keys, which only devices know, are made up.
+PAYLOAD is a file, or - for standard input.
 
 The exit code is 0 if the decision is "allow", and 3 if not.`,
 		Example: `  # why was it refused?
@@ -255,21 +255,14 @@ func (c *cli) explainSupposed(cmd *cobra.Command, f *explainFlags, args []string
 	return &explained{Explanation: t.policy.Explain(p, facts), policy: t.policy, proposal: p, facts: facts}, nil
 }
 
-// trial loads the policy with the keys and sockets of its configuration; those are
-// returned by name.
+// trial loads the policy with the keys and sockets that it may name; the latter are
+// returned.
 func (f *explainFlags) trial() (t *trial, sockets []string, err error) {
-	_, cfg, err := configuration(f.policy, f.config)
+	path, env, err := (&namesFlags{f.policy, f.config}).env()
 	if err != nil {
 		return nil, nil, err
 	}
-	if cfg == nil {
-		return nil, nil, noConfiguration(filepath.Join(filepath.Dir(f.policy), "sealward.hcl"))
-	}
-	env, err := caseEnv(cfg, &policy.CaseFile{})
-	if err != nil {
-		return nil, nil, err
-	}
-	p, err := loadPolicy(f.policy, env)
+	p, err := loadPolicy(path, env)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -218,14 +218,14 @@ func (r *replay) loadCandidate(ctx context.Context, path, configPath string) err
 // environment is what a candidate may name: the keys and sockets of its configuration,
 // or else those of the policy in force.
 func (r *replay) environment(ctx context.Context, path, configPath string) (policy.Env, error) {
-	configPath, cfg, err := configuration(path, configPath)
+	cfg, err := (&namesFlags{path, configPath}).configuration()
 	if err != nil {
 		return policy.Env{}, err
 	}
 	daemon, running := r.src.(*daemonJournal)
 	if !running {
 		if cfg == nil {
-			return policy.Env{}, noConfiguration(configPath)
+			return policy.Env{}, fmt.Errorf("there is no %s: a policy names keys and sockets of a configuration; say which with --config", configBeside(path))
 		}
 		keys, err := r.recordedKeys(ctx)
 		return asConfigured(cfg, keys), err

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -71,20 +70,14 @@ func (c *cli) policyTest(f testFlags) error {
 
 // run tries all cases.
 func (f *testFlags) run() (testReport, error) {
-	if f.policy == "" && f.config == "" {
-		return testReport{}, usage("which policy? name a POLICY, or a configuration with --config")
-	}
-	_, cfg, err := configuration(f.policy, f.config)
+	names := namesFlags{f.policy, f.config}
+	cfg, err := names.configuration()
 	if err != nil {
 		return testReport{}, err
 	}
 	path := f.policy
 	if path == "" {
 		path = cfg.Policy
-	}
-	src, err := os.ReadFile(path)
-	if err != nil {
-		return testReport{}, err
 	}
 	casesPath, text, err := f.caseText(path)
 	if err != nil {
@@ -98,10 +91,9 @@ func (f *testFlags) run() (testReport, error) {
 	if err != nil {
 		return testReport{}, defects{err}
 	}
-	env.Files = filesBeside(path)
-	p, err := policy.Load(path, src, env)
+	p, err := loadPolicy(path, env)
 	if err != nil {
-		return testReport{}, defects{err}
+		return testReport{}, err
 	}
 	cases, err := file.Cases(p, env.Sockets)
 	if err != nil {
@@ -122,7 +114,7 @@ func (f *testFlags) run() (testReport, error) {
 func (f *testFlags) caseText(policyPath string) (path string, text []byte, err error) {
 	path = f.cases
 	if path == "" {
-		path = strings.TrimSuffix(policyPath, ".hcl") + ".test.hcl"
+		path = casesBeside(policyPath)
 	}
 	text, err = readRegular(path)
 	if errors.Is(err, fs.ErrNotExist) && f.cases == "" {
