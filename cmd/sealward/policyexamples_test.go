@@ -14,6 +14,8 @@ import (
 	"math/big"
 	"os"
 	"path"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -114,5 +116,48 @@ func writePlaceholders(t *testing.T) {
 		if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestTheNextRuleOfTheManualComesOutAsItSays does what the page tells somebody who writes
+// the treasury example's next rule: it runs each command, and writes each text to the end
+// of the file that it is for.
+func TestTheNextRuleOfTheManualComesOutAsItSays(t *testing.T) {
+	page, err := os.ReadFile("../../docs/policy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(page), "\n## Your next rule, step by step\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	t.Chdir(t.TempDir())
+	var codes []int
+	var stdout, stderr string
+	for _, step := range regexp.MustCompile("(?m)^    sealward (.+)$|^```(hcl|text) ?(.*)\n((?s:.*?))^```$").FindAllStringSubmatch(section, -1) {
+		command, kind, file, text := step[1], step[2], step[3], step[4]
+		switch kind {
+		case "":
+			var code int
+			code, stdout, stderr = sealward("", strings.Fields(command)...)
+			codes = append(codes, code)
+			t.Logf("sealward %s: exit code %d\n%s%s", command, code, stdout, stderr)
+		case "text":
+			for line := range strings.Lines(text) {
+				if !strings.Contains(stdout, line) {
+					t.Errorf("it did not print %q", line)
+				}
+			}
+		case "hcl":
+			before, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(file, append(before, "\n"+text...), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	// Both copies, the example as it is, two cases that fail, all as it should be, the difference.
+	if want := []int{exitOK, exitOK, exitOK, exitProblems, exitOK, exitProblems}; !slices.Equal(codes, want) {
+		t.Errorf("exit codes %d, want %d", codes, want)
 	}
 }
