@@ -250,7 +250,7 @@ func (f *namesFlags) configuration() (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	src, err := os.ReadFile(path)
+	src, err := readFile(path)
 	if errors.Is(err, fs.ErrNotExist) && f.config == "" {
 		return nil, nil
 	}
@@ -266,7 +266,7 @@ func (f *namesFlags) configuration() (*config.Config, error) {
 
 // loadPolicy loads a policy that may name what is in env.
 func loadPolicy(path string, env policy.Env) (*policy.Policy, error) {
-	src, err := os.ReadFile(path)
+	src, err := readFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -313,12 +313,26 @@ func readRegular(path string) ([]byte, error) {
 	if info, err = f.Stat(); err != nil || !info.Mode().IsRegular() {
 		return nil, errors.Join(notRegular, err)
 	}
+	return bounded(f)
+}
+
+// readFile reads a file, or what is in its place, such as a pipe: no more than that.
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return bounded(f)
+}
+
+func bounded(f *os.File) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(f, trustfile.MaxSize+1))
 	if err != nil {
 		return nil, err
 	}
 	if len(data) > trustfile.MaxSize {
-		return nil, fmt.Errorf("read %s: it has more than %d bytes, which is the most for a file of this sort", path, trustfile.MaxSize)
+		return nil, fmt.Errorf("read %s: it has more than %d bytes, which is the most for a file of this sort", f.Name(), trustfile.MaxSize)
 	}
 	return data, nil
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -187,7 +186,7 @@ func candidateOf(configPath string, inForce policy.Bundle) (path string, p *poli
 	if configPath, err = filepath.Abs(configPath); err != nil {
 		return "", nil, err
 	}
-	src, err := os.ReadFile(configPath)
+	src, err := readFile(configPath)
 	if err != nil {
 		return "", nil, err
 	}

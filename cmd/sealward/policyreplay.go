@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -199,7 +198,7 @@ func timeFlag(name, text string, end time.Time) (time.Time, error) {
 
 // loadCandidate loads a policy as the daemon would if it were put in force.
 func (r *replay) loadCandidate(ctx context.Context, path, configPath string) error {
-	src, err := os.ReadFile(path)
+	src, err := readFile(path)
 	if err != nil {
 		return err
 	}
