@@ -29,7 +29,7 @@ func (c *cli) policyExplainCommand() *cobra.Command {
 	var f explainFlags
 	cmd := &cobra.Command{
 		Use:   "explain LEAF | --request ID [--caller uid:N] | --policy FILE --key NAME --kind KIND --as CALLER PAYLOAD",
-		Short: "why a request was decided as it was: which rules, which values, what was close",
+		Short: "why a request was decided as it was",
 		Long: `Show for every rule of a policy what became of it for one request: whether it is about
 the key, the caller and the kind, what each term of its condition came to and the values
 that the term was about, which effect decided, how near each limit was. Rules that would
