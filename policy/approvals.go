@@ -101,7 +101,7 @@ func (l *loader) certificate(approver string, a *hcl.Attribute) (key [32]byte) {
 			l.fail(a.Expr.Range(), "approvers %q and %q have one public key, and one key is one person; name a certificate of each person's own", other, approver)
 		}
 	}
-	l.files[name], l.contents[name] = sha256.Sum256(src), src
+	l.keep(name, src, a.Expr.Range())
 	return key
 }
 

@@ -85,8 +85,24 @@ func (l *loader) pinned(name string, file, sum *hcl.Attribute) (src []byte, dige
 		l.fail(sum.Expr.Range(), "%s is not the file that was pinned: its digest is %s; put back the file that was reviewed, or review this one and then write sha256 = %q", name, found, found)
 		return nil, digest, false
 	}
-	l.files[name], l.contents[name] = digest, src
+	l.keep(name, src, file.Expr.Range())
 	return src, digest, true
+}
+
+// maxBundle bounds the files of a policy together, in bytes: each policy that comes into
+// force is kept for good, and is given out in one piece.
+const maxBundle = 32 << 20
+
+// keep makes a file part of the bundle.
+func (l *loader) keep(name string, src []byte, at hcl.Range) {
+	l.files[name], l.contents[name] = sha256.Sum256(src), src
+	size := len(l.src)
+	for _, c := range l.contents {
+		size += len(c)
+	}
+	if size > maxBundle {
+		l.fail(at, "with %s, the policy and the files that it names have %d bytes; the most is %d: name shorter lists", name, size, maxBundle)
+	}
 }
 
 // bundleDigest is the version of a policy: SHA-256 over a domain string, the file and

@@ -276,3 +276,29 @@ func BenchmarkBook(b *testing.B) {
 		}
 	}
 }
+
+func TestFilesOfAPolicyAreBoundedTogether(t *testing.T) {
+	const each = 4 << 20
+	list := func(n int) []byte { // a token list that is long for nothing
+		return fmt.Appendf(nil, `{"name":"L%d","timestamp":"2026-01-01T00:00:00Z","version":{"major":1,"minor":0,"patch":0},"tokens":[{"chainId":%d,"address":"0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48","symbol":"L","name":"L","decimals":6}%s]}`, n, n+100, strings.Repeat(" ", each-300))
+	}
+	env := testEnv()
+	env.Files = func(name string) ([]byte, error) {
+		var n int
+		_, err := fmt.Sscanf(name, "%d.json", &n)
+		return list(n), err
+	}
+	policy := func(n int) string {
+		src := assetsText + "rule \"r\" {\n  allow = true\n}\n"
+		for i := range n {
+			src += fmt.Sprintf("token_list \"l%d\" {\n  file = \"%d.json\"\n  sha256 = \"%x\"\n}\n", i, i, sha256.Sum256(list(i)))
+		}
+		return src
+	}
+	if _, err := Load("policy.hcl", []byte(policy(7)), env); err != nil {
+		t.Errorf("Load error = %v for seven lists", err)
+	}
+	if _, err := Load("policy.hcl", []byte(policy(9)), env); err == nil || !strings.Contains(err.Error(), "the most is 33554432") {
+		t.Errorf("Load error = %v for nine lists", err)
+	}
+}

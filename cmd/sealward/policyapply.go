@@ -78,7 +78,13 @@ func (c *cli) apply(cmd *cobra.Command, a *application) error {
 			}
 		}
 	}
-	return c.act(cmd, &a.act)
+	err = c.act(cmd, &a.act)
+	if e, ok := errors.AsType[*api.Error](err); ok && e.Code == signer.CodeNotFound {
+		told := *e
+		told.Message = "no rule of the policy in force lets you ask for another one; whoever may reload the daemon can put it in force (systemctl reload sealwardd)"
+		return &told
+	}
+	return err
 }
 
 // askedBefore takes from the record what a request asked for that has the same id. The

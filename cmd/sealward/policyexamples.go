@@ -2,6 +2,7 @@ package main
 
 import (
 	"embed"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -113,16 +114,21 @@ func (c *cli) printExample(name string) error {
 }
 
 // writeExample writes an example to a folder that must not be there yet.
-func (c *cli) writeExample(name, dir string) error {
+func (c *cli) writeExample(name, dir string) (err error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return fmt.Errorf("%w; name a new folder, inside of one that is there", err)
 	}
+	defer func() {
+		if err != nil { // such as a full disk
+			err = errors.Join(err, os.RemoveAll(dir))
+		}
+	}()
 	report := struct {
 		Folder string   `json:"folder"`
 		Files  []string `json:"files"`
 	}{Folder: dir}
 	root := path.Join("examples", name)
-	err := fs.WalkDir(examples, root, func(at string, entry fs.DirEntry, err error) error {
+	err = fs.WalkDir(examples, root, func(at string, entry fs.DirEntry, err error) error {
 		if err != nil || at == root {
 			return err
 		}
