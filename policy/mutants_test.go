@@ -46,7 +46,7 @@ var dangerousChanges = []struct{ file, old, new, test string }{
 	{"decide.go", "case !includesFee(in):", "case !includesFee(in) && len(in.Outflow) > 0:", "TestAFeeThatIsNotInTheOutflowIsRefused"},
 	{"fee.go", "			if uses = append(uses, u); u.Exceeded() {\n				refusals = append(refusals, q.tooMuch(u, \"at most\"))\n			}\n", "			uses = append(uses, u)\n", "TestFees"},
 	{"apply.go", "return l.perRecipient(q)", `return l.sum("", q.in.Outflow), nil`, "TestLimitsPerRecipient"},
-	{"apply.go", "			demands = append(demands, demand{Quorum: *l.over, why: shorten(exceeded)})\n", "", "TestExhaustedLimitsAskForApprovals"},
+	{"apply.go", "			demands = append(demands, demand{Quorum: *l.over, why: shorten(exceeded, explain)})\n", "", "TestExhaustedLimitsAskForApprovals"},
 	{"decide.go", "		demands = append(demands, exceeding...)\n", "		demands = append(demands, exceeding...)\n		if len(exceeding) > 0 {\n			errs = nil\n		}\n", "TestExhaustedLimitsAskForApprovals"},
 	{"decide.go", "		demands = append(demands, r.demands()...)\n", "", "TestApprovalsAreAskedFor"},
 	{"rule.go", "slices.ContainsFunc(r.callers, func(s selector) bool { return s.matches(c) })", "true", "TestCallers"},
