@@ -41,10 +41,14 @@ func (j *Journal) tend() {
 }
 
 // grown keeps count of the write-ahead log after a commit, roughly and rather too
-// much than too little.
+// much than too little, and has it moved before it outgrows its file.
 func (j *Journal) grown(t *turn) {
 	j.backlog += walPerRow*(1+len(t.ran)) + 2*t.bytes/pageSize + t.recipients
-	if j.backlog < walPages {
+	switch {
+	case j.backlog < walPages:
+		return
+	case j.backlog >= walPages+walPages/8:
+		j.moveLog() // on a machine that is taken, the turn for it comes too late
 		return
 	}
 	select {
