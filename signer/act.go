@@ -56,30 +56,12 @@ func adminKey() ManagedKey {
 	return ManagedKey{Info: KeyInfo{Name: AdminKey, Kinds: []Kind{KindAdmin}}}
 }
 
-// complete adds to an intent what its decoder cannot know: which public keys the names
-// in it stand for, and how the key that is to sign is kept. It refuses an act that cannot
-// be done.
-func (e *Engine) complete(in *Intent, key KeyInfo, policy Policy) error {
-	if key.Protection == ProtectionWrapped {
-		in.Warnings = append(in.Warnings, Warning{Code: WarnKeyWrapped, Severity: SeverityInfo,
-			Text: "the key is sealed to its device and opened outside of it for the moment of use"})
-	}
+// feasible refuses an act that cannot be done.
+func (e *Engine) feasible(in Intent, policy Policy) error {
 	if in.Kind != KindAdmin {
 		return nil
 	}
 	effect := in.Effects[0]
-	if name := effect.Attributes[AttributeKey]; name != "" {
-		k, err := e.named(name)
-		if err != nil {
-			return err
-		}
-		effect.Attributes[AttributeFingerprint] = k.Info.Fingerprint
-		effect.Attributes[AttributeAlgorithm] = string(k.Info.Public.Algorithm)
-		effect.Attributes[AttributeProtection] = string(k.Info.Protection)
-		if k.Info.Origin != "" {
-			effect.Attributes[AttributeOrigin] = string(k.Info.Origin)
-		}
-	}
 	switch effect.Class {
 	case ClassKeyDisable, ClassKeyEnable:
 		return nil
@@ -123,9 +105,15 @@ func (e *Engine) inForce(p Proposal) bool {
 func (e *Engine) named(name string) (ManagedKey, error) {
 	k, ok := e.keys[name]
 	if !ok || k.Key == nil {
-		return ManagedKey{}, invalid("there is no key %q in the configuration", clip(name))
+		return ManagedKey{}, unnamed(name)
 	}
 	return k, nil
+}
+
+// info describes a key that an act may be about.
+func (e *Engine) info(name string) (KeyInfo, bool) {
+	k, err := e.named(name)
+	return k.Info, err == nil
 }
 
 // perform does what was authorised.

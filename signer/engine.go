@@ -307,29 +307,17 @@ func (e *Engine) propose(policy Policy, c Caller, r Request) (Proposal, ManagedK
 	if !ok || !policy.Grants(c, key.Info) {
 		return none(noKey(r.Key))
 	}
-	if !slices.Contains(key.Info.Kinds, r.Kind) {
-		return none(invalid("key %q does not sign kind %q; it signs %q", r.Key, clip(string(r.Kind)), key.Info.Kinds))
-	}
-	if err := Crossing(r.Kind, r.Payload, e.c.Decoders); err != nil {
-		return none(err)
-	}
-	decoder := e.c.Decoders[r.Kind]
-	intent, err := decoder.Decode(r.Payload, key.Info, policy.Book())
+	intent, err := Read(r, key.Info, e.c.Decoders, policy.Book())
 	if err != nil {
 		return none(err)
 	}
-	acts := r.Kind == KindAdmin
-	if len(intent.Effects) == 0 || acts && len(intent.Effects) > 1 || acts != (len(intent.Messages) == 0) || intent.Kind != r.Kind {
-		return none(&Error{Code: CodeInternal, Detail: fmt.Sprintf("the decoder for kind %q returned no effect or message", r.Kind)})
-	}
-	if slices.ContainsFunc(intent.Effects, func(e Effect) bool { return e.Until.UTC().Year() < 1 || e.Until.UTC().Year() > 9999 }) {
-		// No record can hold such a time (RFC 3339), and one that cannot be read back
-		// would spoil the journal for good.
-		return none(&Error{Code: CodeInternal, Detail: fmt.Sprintf("the decoder for kind %q returned a time outside the years 1 to 9999", r.Kind)})
-	}
-	if err := e.complete(&intent, key.Info, policy); err != nil {
+	if err := intent.Identify(key.Info, e.info); err != nil {
 		return none(err)
 	}
+	if err := e.feasible(intent, policy); err != nil {
+		return none(err)
+	}
+	decoder := e.c.Decoders[r.Kind]
 	p := Proposal{
 		Instance: e.c.Instance, Caller: c, Request: r, Key: key.Info, Intent: intent,
 		Policy: policy.Version(), Decoder: decoder.Version(), Created: e.c.Now(),

@@ -146,7 +146,6 @@ func (e *Engine) checkRotation(effect Effect) error {
 	if _, err := statementMessage(old.Info.Public.Algorithm, old.Info.Padding, nil); err != nil {
 		return invalid("key %q: %v", old.Info.Name, err)
 	}
-	effect.Attributes[AttributeSuccessorFingerprint] = next.Info.Fingerprint
 	return nil
 }
 

@@ -100,60 +100,25 @@ func (t *trial) propose(c policy.Case, payload []byte) (signer.Proposal, error) 
 		key = t.keys[c.Key]
 	}
 	all := engineDecoders()
-	switch {
-	case !slices.Contains(key.Kinds, c.Kind):
-		return signer.Proposal{}, signer.Invalid("key %q does not sign kind %q; it signs %q", c.Key, c.Kind, key.Kinds)
-	case len(payload) == 0 || len(payload) > signer.MaxPayload:
+	if len(payload) == 0 || len(payload) > signer.MaxPayload {
 		return signer.Proposal{}, signer.Invalid("the payload has %d bytes; want 1 to %d", len(payload), signer.MaxPayload)
 	}
-	if err := signer.Crossing(c.Kind, payload, all); err != nil {
-		return signer.Proposal{}, err
-	}
-	in, err := all[c.Kind].Decode(payload, key, t.policy.Book())
+	r := signer.Request{ID: "case", Key: c.Key, Kind: c.Kind, Payload: payload}
+	in, err := signer.Read(r, key, all, t.policy.Book())
 	if err != nil {
 		return signer.Proposal{}, err
 	}
 	if err := ledger.Check(in); err != nil {
 		return signer.Proposal{}, err
 	}
-	if err := t.complete(&in, key); err != nil {
+	named := func(name string) (signer.KeyInfo, bool) { k, ok := t.keys[name]; return k, ok }
+	if err := in.Identify(key, named); err != nil {
 		return signer.Proposal{}, err
 	}
 	return signer.Proposal{
-		Caller:  supposed(c.Caller),
-		Request: signer.Request{ID: "case", Key: c.Key, Kind: c.Kind, Payload: payload},
-		Key:     key, Intent: in, Policy: t.policy.Version(), Decoder: all[c.Kind].Version(), Created: c.Time,
+		Caller: supposed(c.Caller), Request: r,
+		Key: key, Intent: in, Policy: t.policy.Version(), Decoder: all[c.Kind].Version(), Created: c.Time,
 	}, nil
-}
-
-// complete adds what the engine adds: how the key is kept, and which public keys the
-// names in an administrative request stand for.
-func (t *trial) complete(in *signer.Intent, key signer.KeyInfo) error {
-	if key.Protection == signer.ProtectionWrapped {
-		in.Warnings = append(in.Warnings, signer.Warning{Code: signer.WarnKeyWrapped, Severity: signer.SeverityInfo})
-	}
-	if in.Kind != signer.KindAdmin || len(in.Effects) == 0 {
-		return nil
-	}
-	attributes := in.Effects[0].Attributes
-	if name := attributes[signer.AttributeKey]; name != "" {
-		k, ok := t.keys[name]
-		if !ok {
-			return signer.Invalid("there is no key %q", name)
-		}
-		attributes[signer.AttributeFingerprint] = k.Fingerprint
-		attributes[signer.AttributeAlgorithm] = string(k.Public.Algorithm)
-		attributes[signer.AttributeProtection] = string(k.Protection)
-		attributes[signer.AttributeOrigin] = string(k.Origin)
-	}
-	if name := attributes[signer.AttributeSuccessor]; name != "" {
-		k, ok := t.keys[name]
-		if !ok {
-			return signer.Invalid("there is no key %q", name)
-		}
-		attributes[signer.AttributeSuccessorFingerprint] = k.Fingerprint
-	}
-	return nil
 }
 
 // supposed is a caller of a case. Policy is asked about it, and no engine ever is.

@@ -206,14 +206,7 @@ func gone(k signer.KeyInfo, keys map[string]signer.KeyInfo) string {
 // decode reads the payload of a proposal again. What the engine adds to an intent, about
 // keys, is as it was recorded: no policy changes it.
 func (r *replay) decode(p signer.Proposal, book signer.Book) (signer.Intent, error) {
-	decoder := r.all[p.Request.Kind]
-	if decoder == nil {
-		return signer.Intent{}, signer.Invalid("there is no decoder for kind %q", p.Request.Kind)
-	}
-	if err := signer.Crossing(p.Request.Kind, p.Request.Payload, r.all); err != nil {
-		return signer.Intent{}, err
-	}
-	in, err := decoder.Decode(p.Request.Payload, p.Key, book)
+	in, err := signer.Read(p.Request, p.Key, r.all, book)
 	if err == nil {
 		err = ledger.Check(in)
 	}
