@@ -18,14 +18,7 @@ type request struct {
 	flows  []signer.Flow // worked out once, where a limit is per recipient
 	// The facts by what they are about, where there are many: limits per recipient and
 	// per asset have as many as an intent has effects, and other rules' are there, too.
-	spent map[spending]signer.Spent
-}
-
-// spending is by what [signer.Facts.Find] finds.
-type spending struct {
-	asset   string
-	measure signer.Measure
-	subject string
+	spent map[signer.Matter]signer.Spent
 }
 
 func newRequest(p *signer.Proposal, f *signer.Facts, book signer.Book, letting []*rule) *request {
@@ -39,21 +32,20 @@ func newRequest(p *signer.Proposal, f *signer.Facts, book signer.Book, letting [
 	if len(f.Spent) < many {
 		return q
 	}
-	q.spent = make(map[spending]signer.Spent, len(f.Spent))
+	q.spent = make(map[signer.Matter]signer.Spent, len(f.Spent))
 	for _, s := range f.Spent {
-		at := spending{s.Asset, signer.Measure{Window: s.Window, Per: s.Per}, s.Subject}
-		if _, twice := q.spent[at]; !twice {
-			q.spent[at] = s
+		if _, twice := q.spent[s.Matter()]; !twice {
+			q.spent[s.Matter()] = s
 		}
 	}
 	return q
 }
 
-func (q *request) find(s spending) (signer.Spent, bool) {
+func (q *request) find(m signer.Matter) (signer.Spent, bool) {
 	if q.spent == nil {
-		return q.facts.Find(s.asset, s.measure, s.subject)
+		return q.facts.Find(m.Asset, m.Measure, m.Subject)
 	}
-	found, ok := q.spent[s]
+	found, ok := q.spent[m]
 	return found, ok
 }
 
@@ -180,7 +172,7 @@ func (q *request) use(rule string, l limit, a ask) (signer.LimitUse, bool) {
 	if l.window == 0 {
 		return u, true
 	}
-	spent, ok := q.find(spending{l.asset.ID, signer.Measure{Window: l.window, Per: l.per}, a.subject})
+	spent, ok := q.find(signer.Matter{Measure: signer.Measure{Window: l.window, Per: l.per}, Asset: l.asset.ID, Subject: a.subject})
 	if !ok || spent.Amount == nil || spent.Amount.Sign() < 0 {
 		return signer.LimitUse{}, false
 	}

@@ -2,6 +2,7 @@ package signer
 
 import (
 	"math/big"
+	"slices"
 	"time"
 )
 
@@ -92,14 +93,22 @@ type Spent struct {
 	Subject string
 }
 
+// Matter is what an element of the facts is about. No two of them are about the same.
+type Matter struct {
+	Measure        Measure
+	Asset, Subject string
+}
+
+// Matter returns what a sum is about.
+func (s Spent) Matter() Matter { return Matter{Measure{s.Window, s.Per}, s.Asset, s.Subject} }
+
 // Find returns the element for an asset and a measure, or false.
 func (f Facts) Find(asset string, m Measure, subject string) (Spent, bool) {
-	for _, s := range f.Spent {
-		if s.Asset == asset && s.Window == m.Window && s.Per == m.Per && s.Subject == subject {
-			return s, true
-		}
+	i := slices.IndexFunc(f.Spent, func(s Spent) bool { return s.Matter() == Matter{m, asset, subject} })
+	if i < 0 {
+		return Spent{}, false
 	}
-	return Spent{}, false
+	return f.Spent[i], true
 }
 
 // Decision is what policy made of a proposal and facts.

@@ -9,16 +9,6 @@ import (
 	"github.com/sealward/sealward/signer/ledger"
 )
 
-// fact is what one element of the facts is about.
-type fact struct {
-	measure        signer.Measure
-	asset, subject string
-}
-
-func factOf(s signer.Spent) fact {
-	return fact{signer.Measure{Window: s.Window, Per: s.Per}, s.Asset, s.Subject}
-}
-
 // facts checks that what a decision took for true is what the records before it add
 // up to.
 func (a *audit) facts(n int64, at time.Time, ev signer.Event, s ledger.Spending) error {
@@ -63,22 +53,22 @@ func (a *audit) facts(n int64, at time.Time, ev signer.Event, s ledger.Spending)
 
 // spent compares what was taken for spent with what is.
 func (a *audit) spent(n int64, at time.Time, took, is []signer.Spent) {
-	sums := make(map[fact]signer.Spent, len(is))
+	sums := make(map[signer.Matter]signer.Spent, len(is))
 	for _, s := range is {
-		sums[factOf(s)] = s
+		sums[s.Matter()] = s
 	}
 	for _, s := range took {
-		sum, ok := sums[factOf(s)]
+		sum, ok := sums[s.Matter()]
 		switch {
 		case !ok:
 			a.rep.problem(n, at, "its facts say twice, or beside the matter, what was spent of %s in %s%s", s.Asset, s.Window, whose(s.Per, s.Subject))
 		case s.Amount == nil || sum.Amount.Cmp(s.Amount) != 0 || !sum.Frees.Equal(s.Frees):
 			a.rep.problem(n, at, "the decision took %v of %s for spent in %s%s; the records before it make %v", s.Amount, s.Asset, s.Window, whose(s.Per, s.Subject), sum.Amount)
 		}
-		delete(sums, factOf(s))
+		delete(sums, s.Matter())
 	}
 	for _, s := range is { // in order
-		if _, ok := sums[factOf(s)]; ok {
+		if _, ok := sums[s.Matter()]; ok {
 			a.rep.problem(n, at, "its facts do not say what was spent of %s in %s%s", s.Asset, s.Window, whose(s.Per, s.Subject))
 		}
 	}
@@ -115,9 +105,9 @@ func (a *audit) newRecipients(n int64, at time.Time, took []string, s ledger.Spe
 
 // limits checks that an authorisation was within its limits, as they were counted.
 func (a *audit) limits(n int64, at time.Time, ev signer.Event, s ledger.Spending) {
-	spent := make(map[fact]*big.Int, len(ev.Facts.Spent))
+	spent := make(map[signer.Matter]*big.Int, len(ev.Facts.Spent))
 	for _, f := range ev.Facts.Spent {
-		spent[factOf(f)] = f.Amount
+		spent[f.Matter()] = f.Amount
 	}
 	for _, l := range ev.Decision.Limits {
 		if l.Max == nil || l.Spent == nil || l.Amount == nil {
@@ -127,7 +117,7 @@ func (a *audit) limits(n int64, at time.Time, ev signer.Event, s ledger.Spending
 		if l.Exceeded() {
 			a.rep.problem(n, at, "limit %q of rule %q was exceeded: %v spent and %v more, of %v", l.Limit, l.Rule, l.Spent, l.Amount, l.Max)
 		}
-		f := spent[fact{signer.Measure{Window: l.Window, Per: l.Per}, l.Asset, l.Subject}]
+		f := spent[signer.Matter{Measure: signer.Measure{Window: l.Window, Per: l.Per}, Asset: l.Asset, Subject: l.Subject}]
 		if f != nil && f.Cmp(l.Spent) != 0 {
 			a.rep.problem(n, at, "limit %q of rule %q counted %v as spent%s, the facts say %v", l.Limit, l.Rule, l.Spent, whose(l.Per, l.Subject), f)
 		}
