@@ -228,7 +228,7 @@ func TestMisplacedApprovals(t *testing.T) {
 	}
 	nobody := strings.Replace(peopleText, "  users       = [\"alice\"]\n", "", 1)
 	misplaced(t, map[string]struct{ src, want string }{
-		"an approver without a certificate":  {assetsText + "approver \"a\" «»{\n}\n", `The argument "certificate" is required`},
+		"an approver without a key":          {assetsText + "«approver \"a\"» {\n}\n", `approver "a" has nothing to approve with; write certificate =`},
 		"a certificate that leads elsewhere": {assetsText + "approver \"a\" {\n certificate = «\"../a.pem\"»\n}\n", "want a name below the folder"},
 		"a user twice":                       {peopleText + "approver \"dora\" {\n certificate = \"approvers/alice.pem\"\n users = [«\"alice\"»]\n}\n", `user "alice" is approver "alice"'s already`},
 		"a user that is a selector":          {peopleText + "approver \"dora\" {\n certificate = \"approvers/alice.pem\"\n users = [«\"user:dora\"»]\n}\n", "write the name alone"},

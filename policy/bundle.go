@@ -52,11 +52,15 @@ func (l *loader) fileName(a *hcl.Attribute) (string, bool) {
 	if !ok {
 		return "", false
 	}
-	if !fs.ValidPath(name) || name == "." {
-		l.fail(a.Expr.Range(), "%s %q: want a name below the folder of this file, such as \"lists/tokens.json\" or \"approvers/alice.pem\": relative, and without . or .. or a slash too many", a.Name, name)
+	return l.validName(a.Name, item{name, a.Expr.Range()})
+}
+
+func (l *loader) validName(what string, file item) (string, bool) {
+	if !fs.ValidPath(file.text) || file.text == "." {
+		l.fail(file.at, "%s %q: want a name below the folder of this file, such as \"lists/tokens.json\" or \"approvers/alice.pem\": relative, and without . or .. or a slash too many", what, file.text)
 		return "", false
 	}
-	return name, true
+	return file.text, true
 }
 
 var hexDigest = regexp.MustCompile(`^[0-9a-f]{64}$`)

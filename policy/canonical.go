@@ -35,8 +35,10 @@ var meaningless = map[reflect.Type][]string{
 	reflect.TypeFor[fee]():           {"text"},
 	reflect.TypeFor[wait]():          {"text"},
 	reflect.TypeFor[listedToken]():   {"list"},
-	reflect.TypeFor[people]():        {"owners"},        // that is the approvers, by user
-	reflect.TypeFor[signer.Quorum](): {"Rule", "Limit"}, // that it belongs to
+	reflect.TypeFor[people]():        {"owners"},             // that is the approvers, by user
+	reflect.TypeFor[device]():        {"certificate", "ssh"}, // of which the key counts, and that is the id
+	reflect.TypeFor[attestation]():   {"certificates"},       // that is the roots
+	reflect.TypeFor[signer.Quorum](): {"Rule", "Limit"},      // that it belongs to
 }
 
 // ordered are the lists whose order says something.

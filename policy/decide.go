@@ -9,11 +9,18 @@ import (
 	"github.com/sealward/sealward/signer"
 )
 
+// adminSocket is the name of the socket for approvers and operators.
+const adminSocket = "admin"
+
 // Grants reports whether some rule that lets through names the caller and the key. It
-// says nothing about what the rule lets through.
+// says nothing about what the rule lets through. Whoever may use the admin socket may ask
+// Sealward itself for a recovery, where there is one.
 func (p *Policy) Grants(c signer.Caller, k signer.KeyInfo) bool {
 	if p == nil || !c.Identified || !p.binds(k) {
 		return false
+	}
+	if k.Name == signer.AdminKey && c.Socket == adminSocket && p.people.recovery != nil {
+		return true
 	}
 	return slices.ContainsFunc(p.rules, func(r rule) bool { return r.lets() && r.names(c, k.Name) })
 }
@@ -32,9 +39,15 @@ func (p *Policy) binds(k signer.KeyInfo) bool {
 // everything, and so does a condition that cannot be evaluated, whichever rule it
 // belongs to; then it takes a rule that lets through, and every limit of every rule that
 // does. The reason of a refusal is everything that stands against the proposal.
+//
+// A recovery is not for the rules: whoever they are, the recovery quorum is asked in
+// their place.
 func (p *Policy) Decide(proposal signer.Proposal, facts signer.Facts) signer.Decision {
 	if err := p.wellFormed(&proposal); err != nil {
 		return signer.Decision{Reason: err.Error()}
+	}
+	if recovers(&proposal.Intent) {
+		return p.recover(&proposal, &facts)
 	}
 	return p.decide(match(p.index[proposal.Key.Name], &inputs{p: &proposal, f: &facts}), &proposal, &facts)
 }
@@ -64,6 +77,7 @@ func (p *Policy) decide(rules fates, proposal *signer.Proposal, facts *signer.Fa
 		d.Limits = append(append(d.Limits, uses...), charges...)
 		refusals = append(append(refusals, errs...), excessive...)
 	}
+	refusals = append(refusals, p.unrequired(&proposal.Intent, letting)...)
 	w := newWaiting(demands, letting)
 	refusals = append(refusals, p.unattainable(w, proposal, facts)...)
 	switch {

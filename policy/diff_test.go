@@ -194,8 +194,10 @@ func edits() map[string]edit {
 
 // also is what else some of the edits replace.
 var also = map[string][]string{
-	"another order":    {"rule \"pay\"", anyRule + "rule \"pay\""},
-	"an approver less": {`"alice", "bob", "carol"`, `"alice", "carol"`},
+	"another order":         {"rule \"pay\"", anyRule + "rule \"pay\""},
+	"devices change places": {"device \"card\" {\n    certificate = \"approvers/emil.pem\"", "device \"spare\" {\n    certificate = \"approvers/emil.pem\""},
+	"a key goes to another": {"\"approvers/emil-sk.pub\"", "\"approvers/dora-sk.pub\""},
+	"an approver less":      {`"alice", "bob", "carol"`, `"alice", "carol"`},
 }
 
 // apply makes the edit, which must be one.
@@ -212,27 +214,31 @@ func (e edit) apply(t *testing.T, name, src string) string {
 
 func TestDiffSaysWhatAnEditDoes(t *testing.T) {
 	for name, e := range edits() {
-		t.Run(name, func(t *testing.T) {
-			old, new := load(t, diffText), load(t, e.apply(t, name, diffText))
-			got := Diff(old, new)
-			missing := slices.Clone(e.want)
-			for _, c := range got {
-				i := slices.IndexFunc(missing, func(w Change) bool {
-					return c.Kind == w.Kind && c.Where == w.Where && strings.Contains(c.Text, w.Text) && (c.Old == w.Old && c.New == w.New || w.Old+w.New == "")
-				})
-				if i < 0 {
-					t.Errorf("Diff also says %q", c)
-				} else {
-					missing = slices.Delete(missing, i, i+1)
-				}
-			}
-			for _, w := range missing {
-				t.Errorf("Diff does not say %q; it says %q", w, got)
-			}
-			if back := Diff(new, old); len(back) == 0 {
-				t.Error("the other way round, Diff finds nothing")
-			}
+		t.Run(name, func(t *testing.T) { e.tells(t, name, diffText) })
+	}
+}
+
+// tells makes the edit and compares what Diff says.
+func (e edit) tells(t *testing.T, name, src string) {
+	t.Helper()
+	old, new := load(t, src), load(t, e.apply(t, name, src))
+	got := Diff(old, new)
+	missing := slices.Clone(e.want)
+	for _, c := range got {
+		i := slices.IndexFunc(missing, func(w Change) bool {
+			return c.Kind == w.Kind && c.Where == w.Where && strings.Contains(c.Text, w.Text) && (c.Old == w.Old && c.New == w.New || w.Old+w.New == "")
 		})
+		if i < 0 {
+			t.Errorf("Diff also says %q", c)
+		} else {
+			missing = slices.Delete(missing, i, i+1)
+		}
+	}
+	for _, w := range missing {
+		t.Errorf("Diff does not say %q; it says %q", w, got)
+	}
+	if back := Diff(new, old); len(back) == 0 {
+		t.Error("the other way round, Diff finds nothing")
 	}
 }
 
@@ -242,22 +248,27 @@ func TestDiffLooksAtEveryField(t *testing.T) {
 	told := map[string]bool{
 		// By the files: TestDiffReadsTheFiles.
 		"content.keys": true, "world.tokens": true, "listedToken.id": true, "listedToken.symbol": true, "listedToken.decimals": true,
-		"descriptors.folder": true, "descriptors.manifest": true, "approver.key": true,
+		"descriptors.folder": true, "descriptors.manifest": true,
+		// TestDiffSaysWhetherKeysAreAttested.
+		"people.attestation": true, "device.serial": true,
 		// By the fields of theirs.
 		"content.world": true, "content.people": true,
 		"Asset.Name": true, // the name in the map
 		// By the quorums of rules and limits.
-		"Quorum.Group": true, "Quorum.Approvals": true, "Quorum.ExcludeCaller": true,
+		"Quorum.Group": true, "Quorum.Approvals": true, "Quorum.ExcludeCaller": true, "Quorum.Including": true, "Quorum.Devices": true,
 		"wait.Duration": true,
 	}
 	for _, e := range edits() {
+		told[e.field] = true
+	}
+	for _, e := range peopleEdits() {
 		told[e.field] = true
 	}
 	fields := 0
 	for _, typ := range []reflect.Type{
 		reflect.TypeFor[content](), reflect.TypeFor[world](), reflect.TypeFor[people](), reflect.TypeFor[rule](), reflect.TypeFor[limit](),
 		reflect.TypeFor[fee](), reflect.TypeFor[hours](), reflect.TypeFor[selector](), reflect.TypeFor[wait](),
-		reflect.TypeFor[approver](), reflect.TypeFor[contract](), reflect.TypeFor[listedToken](), reflect.TypeFor[descriptors](),
+		reflect.TypeFor[approver](), reflect.TypeFor[device](), reflect.TypeFor[attestation](), reflect.TypeFor[contract](), reflect.TypeFor[listedToken](), reflect.TypeFor[descriptors](),
 		reflect.TypeFor[signer.Asset](), reflect.TypeFor[signer.Quorum](),
 	} {
 		for i := range typ.NumField() {
@@ -313,7 +324,7 @@ func TestDiffReadsTheFiles(t *testing.T) {
 		"a token has another symbol": {"tokens.json", bytes.Replace(tokens, []byte(`"USDC.e"`), []byte(`"USDE"`), 1), tokensDigest, 1, ChangeOther, "token eip155:10/erc20:0x7F5c764cBc14f9669B88837ca1490cCa17c31607", `is called "USDE" instead of "USDC.e"`},
 		"a token is another one":     {"tokens.json", bytes.Replace(tokens, []byte(`"chainId": 10`), []byte(`"chainId": 8453`), 1), tokensDigest, 1, ChangeOther, "token eip155:8453/erc20:0x7F5c764cBc14f9669B88837ca1490cCa17c31607", "is new in tokens.json"},
 		"labels":                     {"descriptors/descriptors.sha256", []byte("other\n"), manifestDigest, 1, ChangeOther, "descriptors", "instead of descriptors, with manifest " + manifestDigest},
-		"a certificate":              {"approvers/bob.pem", certificate(t), "", 1, ChangeRedefines, `approver "bob"`, "has another certificate"},
+		"a certificate":              {"approvers/bob.pem", certificate(t), "", 1, ChangeRedefines, `approver "bob"`, "has another key, sha256:"},
 		"a public key":               {"", nil, "", 9, ChangeRedefines, `key "hot"`, `stands for another public key, `},
 	} {
 		t.Run(name, func(t *testing.T) {

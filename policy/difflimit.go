@@ -62,7 +62,7 @@ func quorumText(q signer.Quorum) string {
 	if q.ExcludeCaller {
 		text += ", the caller's own not counted"
 	}
-	return text
+	return text + further(q)
 }
 
 // String says when hours are: mon, tue 09:00 to 18:00 (Europe/Berlin).
@@ -231,16 +231,40 @@ func (d *diff) over(where string, a, b limit) {
 	}
 }
 
+// quorum compares two quorums, part by part.
 func (d *diff) quorum(where, what string, a, b signer.Quorum) {
+	counts, excludes := toward(a.Approvals-b.Approvals), toward(ones(a.ExcludeCaller)-ones(b.ExcludeCaller))
+	others := []ChangeKind{toward(max(1, a.Devices) - max(1, b.Devices))}
 	switch {
-	case a.Group != b.Group || a.ExcludeCaller != b.ExcludeCaller && a.Approvals != b.Approvals:
-		d.say(ChangeOther, where, "%s needs %s, instead of %s", what, quorumText(b), quorumText(a))
-	case a.Approvals != b.Approvals:
-		d.say(toward(a.Approvals-b.Approvals), where, "%s needs %s, instead of %d", what, quorumText(b), a.Approvals)
-	case b.ExcludeCaller && !a.ExcludeCaller:
-		d.say(ChangeTightens, where, "%s needs %s, which was counted so far", what, quorumText(b))
-	case a.ExcludeCaller && !b.ExcludeCaller:
-		d.say(ChangeLoosens, where, "%s needs %s, and the caller's own counts now", what, quorumText(b))
+	case a.Including == b.Including:
+	case a.Including == "":
+		others = append(others, ChangeTightens)
+	case b.Including == "":
+		others = append(others, ChangeLoosens)
+	default:
+		others = append(others, ChangeOther)
+	}
+	if a.Group != b.Group {
+		others = append(others, ChangeOther)
+	}
+	all := slices.DeleteFunc(append([]ChangeKind{counts, excludes}, others...), func(k ChangeKind) bool { return k == "" })
+	others = slices.DeleteFunc(others, func(k ChangeKind) bool { return k == "" })
+	if len(all) == 0 {
+		return
+	}
+	kind := all[0]
+	if slices.ContainsFunc(all, func(k ChangeKind) bool { return k != kind }) {
+		kind = ChangeOther
+	}
+	switch {
+	case len(others) == 0 && excludes == "":
+		d.say(kind, where, "%s needs %s, instead of %d", what, quorumText(b), a.Approvals)
+	case len(others) == 0 && counts == "" && b.ExcludeCaller:
+		d.say(kind, where, "%s needs %s, which was counted so far", what, quorumText(b))
+	case len(others) == 0 && counts == "":
+		d.say(kind, where, "%s needs %s, and the caller's own counts now", what, quorumText(b))
+	default:
+		d.say(kind, where, "%s needs %s, instead of %s", what, quorumText(b), quorumText(a))
 	}
 }
 

@@ -39,6 +39,10 @@ func mutants(t *testing.T, src string) map[string]*Policy {
 			replace(tok, text+"0")
 			replace(tok, "1")
 			replace(tok, "2")
+		case hclsyntax.TokenIdent:
+			if other, ok := map[string]string{"true": "false", "false": "true"}[text]; ok {
+				replace(tok, other)
+			}
 		case hclsyntax.TokenQuotedLit:
 			if i := strings.IndexAny(text, "012345678"); i >= 0 {
 				replace(tok, text[:i]+string(text[i]+1)+text[i+1:])
@@ -47,7 +51,7 @@ func mutants(t *testing.T, src string) map[string]*Policy {
 				continue
 			}
 			replace(tok, text+"x")
-			for _, other := range []string{"hot", "sealward", "security", "evm.message", "uid:1", "recipient", "opaque", "sun"} {
+			for _, other := range []string{"hot", "sealward", "security", "evm.message", "uid:1", "recipient", "opaque", "sun", "emil", "officers", "cached", "once"} {
 				replace(tok, other)
 			}
 		}
@@ -68,7 +72,7 @@ func mutants(t *testing.T, src string) map[string]*Policy {
 func TestDiffOfMutants(t *testing.T) {
 	requests := manyRequests(t)
 	var n, tightened, stopped int
-	for _, src := range append(examples(t), diffText, openText) {
+	for _, src := range append(examples(t), diffText, openText, manyPeople) {
 		base := load(t, src)
 		for what, mutant := range mutants(t, src) {
 			n++
@@ -214,6 +218,16 @@ func manyRequests(t *testing.T) (out []asking) {
 						out = append(out, asking{p, 0}, asking{p, 2})
 					}
 				}
+			}
+		}
+	}
+	for _, class := range []signer.Class{signer.ClassPolicyChange, signer.ClassThaw, signer.ClassKeyDisable} {
+		for _, user := range []string{"alice", "bob"} {
+			for _, with := range []string{"", "true"} {
+				p := transfer(t, acme, "1")
+				act(class, signer.AttributeRecovery, with)(t, &p)
+				p.Caller.User, p.Caller.Groups = user, []string{"operations"}
+				out = append(out, asking{p, 0})
 			}
 		}
 	}

@@ -25,6 +25,10 @@
 // names a group, and what a rule requires approvals for, is asked for: an Ask is no
 // permission.
 //
+// Another policy, trust in its file and the end of a freeze decide who decides. In a
+// policy that names people they are never allowed, only asked for; and a recovery, which
+// asks a quorum of its own, is for no rule to stop.
+//
 // [Policy.Explain] decides the same way and says how it came about; for that alone it
 // evaluates the parts of conditions one by one, and nothing is decided by them.
 //
@@ -44,14 +48,21 @@
 //     asset, and two names for one public key are refused.
 //   - A recipient or an asset that a payload hides from the limit that counts by it: what
 //     anybody may get, or what could not be read, such a limit refuses.
-//   - Approvals that nobody could give, or one person twice: a key is one approver, a
-//     group has as many members as a quorum asks for, and a caller whose person is not
-//     known cannot be left out.
+//   - Approvals that nobody could give, or one person twice: a key is one device of one
+//     approver, in whatever form it is named, and so is a token that attests to it; a
+//     group has as many members, with as many devices, as a quorum asks for; and a caller
+//     whose person is not known cannot be left out.
+//   - A policy that nobody could change, or somebody alone.
+//   - A key that is said to be in a token and is not, where attestations are demanded.
 //   - A decision that takes for ever: what conditions and limits take at most is worked
 //     out at load, for the largest request that is let in, and bounded there.
 //
 // # What we do not defend against
 //
 // A policy that says something else than its owner meant. docs/policy.md teaches
-// the language; "sealward policy check" shows what a policy makes of a request.
+// the language; "sealward policy explain" shows what a policy makes of a request.
+//
+// What a root vouches for that the policy names, and whether somebody else has the token
+// of an approver: a policy has no clock and no list of revoked certificates. A lost token
+// is a change of the policy.
 package policy

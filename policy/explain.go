@@ -11,7 +11,8 @@ import (
 type Explanation struct {
 	Decision signer.Decision
 	// Rules has every rule of the policy, in its order. It is empty where the request was
-	// refused before any rule was asked; then the decision's reason says why.
+	// refused before any rule was asked, and for a recovery, for which none is; then the
+	// decision's reason says why.
 	Rules []RuleExplanation
 }
 
@@ -59,6 +60,9 @@ type RuleExplanation struct {
 func (p *Policy) Explain(proposal signer.Proposal, facts signer.Facts) Explanation {
 	if err := p.wellFormed(&proposal); err != nil {
 		return Explanation{Decision: signer.Decision{Reason: err.Error()}}
+	}
+	if recovers(&proposal.Intent) {
+		return Explanation{Decision: p.recover(&proposal, &facts)}
 	}
 	in := &inputs{p: &proposal, f: &facts}
 	rules := match(pointers(p.rules), in)

@@ -81,9 +81,10 @@ func ReadBundle(data []byte) (Bundle, error) {
 	return b, nil
 }
 
-// Load loads the policy of a bundle.
+// Load loads the policy of a bundle. It was in force, or is to be: whether anybody could
+// change it, [Policy.Changeable] says.
 func (b Bundle) Load() (*Policy, error) {
-	return Load(b.Name, b.Source, Env{Keys: b.Keys, Sockets: b.Sockets, Files: func(name string) ([]byte, error) {
+	return Load(b.Name, b.Source, Env{Keys: b.Keys, Sockets: b.Sockets, kept: true, Files: func(name string) ([]byte, error) {
 		data, ok := b.Files[name]
 		if !ok {
 			return nil, errors.New("it is not in the bundle")

@@ -10,7 +10,8 @@ import (
 	"github.com/sealward/sealward/signer"
 )
 
-// peopleText names three approvers, of whom one may be known by a local user.
+// peopleText names three approvers, of whom one may be known by a local user. By its
+// recovery it can be changed, whatever rules follow.
 const peopleText = assetsText + `approver "alice" {
   certificate = "approvers/alice.pem"
   users       = ["alice"]
@@ -26,6 +27,10 @@ group "treasury" {
 }
 group "security" {
   members = ["carol"]
+}
+recovery {
+  group     = "security"
+  approvals = 1
 }
 `
 

@@ -29,6 +29,8 @@ type Env struct {
 	// relative to the policy's own folder, has slashes, and never leads out of it: the
 	// loader sees to that. Without Files, a policy that names one does not load.
 	Files func(name string) ([]byte, error)
+
+	kept bool // it is a bundle; older programs kept some that nobody could change
 }
 
 // Policy is a loaded policy. It does not change and may be used by any number of
@@ -158,6 +160,8 @@ type loader struct {
 	files       map[string][32]byte // digests of the files that the policy names
 	contents    map[string][]byte
 	people      people
+	enrolled    map[[32]byte]owned // by the SHA-256 of their SubjectPublicKeyInfo
+	cards       map[int64]owned    // that attest to a key, by their serial numbers
 	pending     int
 	cel         *conditions
 	rules       []rule
@@ -167,7 +171,7 @@ func newLoader(src []byte, env Env) *loader {
 	return &loader{
 		src: src, env: env, assets: assets{}, books: books{},
 		contracts: map[string]contract{}, tokens: map[string]listedToken{}, files: map[string][32]byte{}, contents: map[string][]byte{},
-		people: newPeople(), pending: defaultPending,
+		people: newPeople(), enrolled: map[[32]byte]owned{}, cards: map[int64]owned{}, pending: defaultPending,
 	}
 }
 
@@ -202,8 +206,10 @@ var fileSchema = &hcl.BodySchema{
 		{Type: "contract", LabelNames: []string{"name"}},
 		{Type: "token_list", LabelNames: []string{"name"}},
 		{Type: "descriptors"},
+		{Type: "attestation"},
 		{Type: "approver", LabelNames: []string{"name"}},
 		{Type: "group", LabelNames: []string{"name"}},
+		{Type: "recovery"},
 		{Type: "rule", LabelNames: []string{"name"}},
 	},
 }
@@ -252,6 +258,7 @@ func (l *loader) world(content *hcl.BodyContent) {
 func (l *loader) policy(content *hcl.BodyContent) {
 	l.world(content)
 	each(content, "descriptors", l.describe)
+	each(content, "attestation", l.attestation)
 	each(content, "approver", l.approver)
 	each(content, "group", l.group)
 	if a, ok := content.Attributes["pending"]; ok {
@@ -266,10 +273,17 @@ func (l *loader) policy(content *hcl.BodyContent) {
 		l.fail(content.MissingItemRange, "prepare conditions: %v", err)
 		return
 	}
+	each(content, "recovery", l.recovery)
 	each(content, "rule", l.rule)
 	l.affordable(content.MissingItemRange)
 	if !l.failed() && !slices.ContainsFunc(l.rules, func(r rule) bool { return r.lets() }) {
 		l.fail(content.MissingItemRange, "nothing could ever be signed: no rule lets anything through; write a rule with allow = true or with a require block")
+	}
+	if l.failed() || l.env.kept || len(l.people.approvers) == 0 {
+		return
+	}
+	if err := changeable(l.rules, l.people); err != nil {
+		l.fail(content.MissingItemRange, "%v", err)
 	}
 }
 

@@ -65,6 +65,15 @@ rule "large payouts" {
   }
 }
 
+rule "policy changes" {
+  keys = ["sealward"]
+  when = "effects.all(e, e.class == 'policy_change')"
+  require {
+    group     = "treasury"
+    approvals = 1
+  }
+}
+
 rule "no allowances" {
   when = "effects.exists(e, e.class == 'allowance')"
   deny = "allowances are not given"
@@ -99,16 +108,27 @@ var mistakes = map[string][]string{
 	"approvals-of-too-many":                 {"approvals = 2", "approvals = 3"},
 	"approver-unknown-in-a-group":           {`members = ["alice", "bob"]`, `members = ["alice", "rob"]`},
 	"approver-with-a-file-elsewhere":        {`certificate = "approvers/bob.pem"`, `certificate = "/home/bob/bob.pem"`},
+	"approver-with-a-key-beside-devices":    below(`certificate = "approvers/bob.pem"`, "  device \"spare\" {", `    ssh_key = "approvers/fay.pub"`, "  }"),
 	"approver-with-a-key-of-another":        {`certificate = "approvers/bob.pem"`, `certificate = "approvers/alice.pem"`},
+	"approver-with-two-keys":                below(`certificate = "approvers/bob.pem"`, `  ssh_key     = "approvers/fay.pub"`),
 	"approver-without-a-file":               {`certificate = "approvers/bob.pem"`, `certificate = "approvers/rob.pem"`},
+	"approver-without-a-key":                {"  certificate = \"approvers/bob.pem\"\n", ""},
+	"approver-without-a-user":               {"users       = [\"alice\"]", "user        = \"alice\""},
 	"argument-misspelt":                     {`callers = ["socket:payroll"]`, `caller  = ["socket:payroll"]`},
 	"argument-twice":                        below("allow   = true", `  keys    = ["treasury"]`),
+	"attestation-by-another-authority":      attested("other-root", "alice", "dora", "bob", "emil"),
+	"attestation-of-another-key":            attested("piv-root", "alice", "emil", "bob", "emil-spare"),
+	"attestation-that-is-missing":           {"approver \"alice\" {", "attestation {\n  roots = [\"approvers/piv-root.pem\"]\n}\n\napprover \"alice\" {"},
+	"attestation-of-touch-at-times":         {"approver \"alice\" {", "attestation {\n  roots = [\"approvers/piv-root.pem\"]\n  touch = \"sometimes\"\n}\n\napprover \"alice\" {"},
+	"attestation-without-roots":             {"approver \"alice\" {", "attestation {\n  touch = \"always\"\n}\n\napprover \"alice\" {"},
+	"attestation-without-its-block":         below(`certificate = "approvers/bob.pem"`, `  attestation = "approvers/emil-attestation.pem"`),
 	"block-misspelt":                        {`rule "payouts" {`, `rules "payouts" {`},
 	"book-misspelt":                         {vendorsOnly, `"effects.all(e, e.class == 'transfer' && e.counterparty in addresses.vendor)"`},
 	"book-without-its-prefix":               {vendorsOnly, `"effects.all(e, e.class == 'transfer' && e.counterparty in vendors)"`},
 	"brace-not-closed":                      {"deny = \"allowances are not given\"\n}", `deny = "allowances are not given"`},
 	"caller-excluded-whom-nobody-knows":     {"  users       = [\"alice\"]\n", "", "approvals = 2", "approvals = 1\n    exclude_caller = true"},
 	"caller-without-a-selector":             {`callers = ["socket:payroll"]`, `callers = ["payroll"]`},
+	"certificate-that-is-an-ssh-key":        {`certificate = "approvers/bob.pem"`, `certificate = "approvers/fay.pub"`},
 	"class-in-capitals":                     {vendorsOnly, `"effects.all(e, e.class == 'TRANSFER' && e.counterparty in addresses.vendors)"`},
 	"class-misspelt":                        {vendorsOnly, `"effects.all(e, e.class == 'trasnfer' && e.counterparty in addresses.vendors)"`},
 	"class-that-is-none":                    {vendorsOnly, `"effects.all(e, e.class == 'payment' && e.counterparty in addresses.vendors)"`},
@@ -134,18 +154,24 @@ var mistakes = map[string][]string{
 	"delay-longer-than-expires":             below(`keys = ["treasury"]`, `  delay   = "2d"`, `  expires = "24h"`),
 	"deny-with-a-limit":                     below(`deny = "allowances are not given"`, `  limit "each" {`, `    amount = "1 eth"`, "  }"),
 	"deny-without-a-reason":                 {`deny = "allowances are not given"`, "deny = true"},
+	"device-twice":                          {`certificate = "approvers/bob.pem"`, "device \"card\" {\n    certificate = \"approvers/bob.pem\"\n  }\n  device \"spare\" {\n    certificate = \"approvers/bob.pem\"\n  }"},
+	"devices-that-nobody-has":               {"approvals = 2", "approvals = 2\n    devices   = 2"},
 	"double-quotes-within-double-quotes":    {vendorsOnly, `"effects.all(e, e.class == "transfer" && e.counterparty in addresses.vendors)"`},
 	"expires-of-nothing":                    below("allow   = true", `  expires = "24h"`),
 	"fee-in-gwei":                           below("allow   = true", "  fee {", `    amount = "30 gwei"`, "  }"),
 	"fee-share-without-a-percent-sign":      below("allow   = true", "  fee {", `    share = "5"`, "  }"),
 	"fee-without-a-bound":                   below("allow   = true", "  fee {", "  }"),
 	"file-of-another-encoding":              {correct, "\xff\xfe" + strings.ReplaceAll(correct, "", "\x00")[1:]},
+	"group-of-a-misspelt-role":              {`members = ["alice", "bob"]`, `roles = ["tresurer"]`, `users       = ["alice"]`, `roles       = ["treasurer"]`},
+	"group-of-nobody":                       {"  members = [\"alice\", \"bob\"]\n", ""},
 	"hours-before-and-after-noon":           below("allow   = true", "  hours {", `    zone = "Europe/Berlin"`, `    from = "09:00"`, `    to   = "6pm"`, "  }"),
 	"hours-of-a-misspelt-zone":              below("allow   = true", "  hours {", `    zone = "Europe/Berln"`, `    from = "09:00"`, `    to   = "18:00"`, "  }"),
 	"hours-of-an-abbreviated-zone":          below("allow   = true", "  hours {", `    zone = "CET"`, `    from = "09:00"`, `    to   = "18:00"`, "  }"),
 	"hours-without-a-zero":                  below("allow   = true", "  hours {", `    zone = "Europe/Berlin"`, `    from = "9:00"`, `    to   = "18:00"`, "  }"),
 	"hours-without-a-zone":                  below("allow   = true", "  hours {", `    from = "09:00"`, `    to   = "18:00"`, "  }"),
 	"hours-without-an-end":                  below("allow   = true", "  hours {", `    zone = "Europe/Berlin"`, `    from = "09:00"`, "  }"),
+	"including-a-group-misspelt":            {"approvals = 2", "approvals = 2\n    including = \"tresury\""},
+	"including-nobody-of-the-group":         {"members = [\"alice\", \"bob\"]\n}", "members = [\"alice\", \"bob\"]\n}\napprover \"fay\" {\n  ssh_key = \"approvers/fay.pub\"\n}\ngroup \"officers\" {\n  members = [\"fay\"]\n}", "approvals = 2", "approvals = 2\n    including = \"officers\""},
 	"key-misspelt":                          {`keys    = ["hot"]`, `keys    = ["hto"]`},
 	"kind-misspelt":                         {`callers = ["socket:payroll"]`, `kinds   = ["evm.transactions"]`},
 	"kind-that-the-key-does-not-sign":       {`callers = ["socket:payroll"]`, `kinds   = ["evm.message"]`},
@@ -163,17 +189,24 @@ var mistakes = map[string][]string{
 	"over-without-a-number":                 below(`window = "24h"`, `    over   = "treasury"`),
 	"per-misspelt":                          below(`window = "24h"`, `    per    = "recepient"`),
 	"per-recipient-alone":                   {"  }\n  limit \"a day\" {\n    amount = \"10 eth\"\n    window = \"24h\"", `    per    = "recipient"`},
+	"policy-change-that-a-rule-allows":      {"\n  require {\n    group     = \"treasury\"\n    approvals = 1\n  }", "\n  allow = true"},
+	"policy-change-that-a-rule-denies":      {`when = "effects.exists(e, e.class == 'allowance')"`, `keys = ["sealward"]`},
+	"policy-change-that-nobody-may-ask-for": {"e.class == 'policy_change'", "e.class == 'key_disable'"},
 	"quote-not-closed":                      {`deny = "allowances are not given"`, `deny = "allowances are not given`},
 	"quotes-around-true":                    {"allow   = true", `allow   = "true"`},
 	"quotes-forgotten":                      {`keys    = ["hot"]`, "keys    = [hot]"},
+	"recovery-of-too-many":                  {"rule \"payouts\" {", "recovery {\n  group     = \"treasury\"\n  approvals = 3\n}\n\nrule \"payouts\" {"},
+	"recovery-with-a-name":                  {"rule \"payouts\" {", "recovery \"keepers\" {\n  group     = \"treasury\"\n  approvals = 2\n}\n\nrule \"payouts\" {"},
 	"rule-that-does-not-allow":              {"allow   = true", "allow   = false"},
 	"rule-twice":                            {`rule "large payouts" {`, `rule "payouts" {`},
 	"rule-without-effect":                   {"  allow   = true\n", ""},
 	"rules-that-only-deny":                  {correct, "version = 1\n\nrule \"payouts\" {\n  keys = [\"hot\"]\n  deny = \"not before Monday\"\n}\n"},
 	"single-equals-sign":                    {vendorsOnly, `"effects.all(e, e.class = 'transfer' && e.counterparty in addresses.vendors)"`},
 	"socket-misspelt":                       {`callers = ["socket:payroll"]`, `callers = ["socket:payrol"]`},
+	"ssh-key-that-is-a-certificate":         {`certificate = "approvers/bob.pem"`, `ssh_key = "approvers/bob.pem"`},
 	"typographic-quotes":                    {`amount = "2.5 eth"`, "amount = “2.5 eth”"},
 	"typographic-quotes-in-a-condition":     {vendorsOnly, `"effects.all(e, e.class == ‘transfer’ && e.counterparty in addresses.vendors)"`},
+	"user-verification-of-a-plain-key":      {`certificate = "approvers/bob.pem"`, "ssh_key = \"approvers/fay.pub\"\n  user_verification = true"},
 	"version-in-quotes":                     {"version = 1", `version = "1"`},
 	"version-missing":                       {"version = 1\n\n", ""},
 	"version-of-the-policy":                 {"version = 1", "version = 7"},
@@ -187,6 +220,17 @@ var mistakes = map[string][]string{
 // below is a mistake of lines too many, below a line.
 func below(line string, more ...string) []string {
 	return []string{line, line + "\n" + strings.Join(more, "\n")}
+}
+
+// attested puts a block attestation before the approvers, and gives them certificates and
+// attestations: pairs of an approver and of whose attestation it has.
+func attested(root string, pairs ...string) []string {
+	edits := []string{"approver \"alice\" {", "attestation {\n  roots = [\"approvers/" + root + ".pem\"]\n}\n\napprover \"alice\" {"}
+	certificates := map[string]string{"alice": "dora", "bob": "emil"}
+	for pair := range slices.Chunk(pairs, 2) {
+		edits = append(edits, "\"approvers/"+pair[0]+".pem\"", "\"approvers/"+certificates[pair[0]]+".pem\"\n  attestation = \"approvers/"+pair[1]+"-attestation.pem\"")
+	}
+	return edits
 }
 
 // TestMistakes loads policies with one typical mistake each, and compares what their

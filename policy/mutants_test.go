@@ -28,6 +28,17 @@ import (
 //	an exhausted limit asks nobody                           TestExhaustedLimitsAskForApprovals
 //	a limit that asks covers up one that refuses             TestExhaustedLimitsAskForApprovals
 //	an approval that is needed is not asked for              TestApprovalsAreAskedFor
+//	a change of policy passes by a rule that allows          TestWhoDecidesIsDecidedByPeople
+//	a limit that may ask is taken for people who are asked   TestWhoDecidesIsDecidedByPeople
+//	any act is a recovery                                    TestWhoDecidesIsDecidedByPeople
+//	a recovery is allowed, and asks nobody                   TestARecoveryAsksItsQuorumAlone
+//	a policy that denies its change is taken for changeable  TestAPolicyThatNobodyCouldChangeIsRefused
+//	one key is two devices                                   TestOneKeyInTwoFormsIsOneDevice
+//	one token is two devices                                 TestATokenCountsOnce
+//	an attestation of another key is taken for one           TestAttestedKeys
+//	an attestation that the token did not sign               TestAttestedKeys
+//	a token that nobody vouches for                          TestAttestedKeys
+//	an attested key vouches for others                       TestAttestedKeys
 //	a rule for one caller is for all                         TestCallers
 //	what nobody could read needs no word of the owner's      TestBlind
 //	a window ends too early                                  TestAWindowEndsAtItsMoment
@@ -49,6 +60,17 @@ var dangerousChanges = []struct{ file, old, new, test string }{
 	{"apply.go", "			demands = append(demands, demand{Quorum: *l.over, why: shorten(exceeded, explain)})\n", "", "TestExhaustedLimitsAskForApprovals"},
 	{"decide.go", "		demands = append(demands, exceeding...)\n", "		demands = append(demands, exceeding...)\n		if len(exceeding) > 0 {\n			errs = nil\n		}\n", "TestExhaustedLimitsAskForApprovals"},
 	{"decide.go", "		demands = append(demands, r.demands()...)\n", "", "TestApprovalsAreAskedFor"},
+	{"change.go", "|| slices.ContainsFunc(letting, requires) {", "|| len(letting) > 0 {", "TestWhoDecidesIsDecidedByPeople"},
+	{"change.go", "func requires(r *rule) bool { return len(r.require) > 0 }", "func requires(r *rule) bool { return len(r.require) > 0 || len(r.limits) > 0 }", "TestWhoDecidesIsDecidedByPeople"},
+	{"change.go", "len(in.Effects) == 1 && guards(in) &&", "len(in.Effects) == 1 &&", "TestWhoDecidesIsDecidedByPeople"},
+	{"change.go", "return signer.Decision{Verdict: signer.Ask, Reason: w.String(), Quorums: w.quorums()}", "return signer.Decision{Verdict: signer.Allow}", "TestARecoveryAsksItsQuorumAlone"},
+	{"change.go", `case c == surely && r.deny != "":`, `case c == surely && r.deny == "never":`, "TestAPolicyThatNobodyCouldChangeIsRefused"},
+	{"device.go", "	l.enroll(o, spki, a.Expr.Range())\n	l.keep(name, src, a.Expr.Range())\n	return d, true\n", "	l.enroll(o, append(spki, key.Type()...), a.Expr.Range())\n	l.keep(name, src, a.Expr.Range())\n	return d, true\n", "TestOneKeyInTwoFormsIsOneDevice"},
+	{"attestation.go", "		l.cards[serial] = o\n", "", "TestATokenCountsOnce"},
+	{"attestation.go", "if !bytes.Equal(slot.RawSubjectPublicKeyInfo, of.RawSubjectPublicKeyInfo) {", "if bytes.Equal(of.RawSubjectPublicKeyInfo, nil) {", "TestAttestedKeys"},
+	{"attestation.go", "slot.Signature); err != nil {", "slot.Signature); err != nil && t.pin != \"\" {", "TestAttestedKeys"},
+	{"attestation.go", "return token.CheckSignatureFrom(root) == nil }", "return token.CheckSignatureFrom(root) == nil || true }", "TestAttestedKeys"},
+	{"attestation.go", "	case extension(token, extensionPolicy) != nil:\n", "	case extension(token, extensionPolicy) != nil && policy == nil:\n", "TestAttestedKeys"},
 	{"rule.go", "slices.ContainsFunc(r.callers, func(s selector) bool { return s.matches(c) })", "true", "TestCallers"},
 	{"decide.go", "if err := sighted(&proposal.Intent, letting); err != nil {", "if err := sighted(&proposal.Intent, letting); err != nil && proposal.Intent.Complete {", "TestBlind"},
 	{"../signer/ledger/series.go", "q.all[w.first].time <= begin", "q.all[w.first].time <= begin+1", "TestAWindowEndsAtItsMoment"},

@@ -80,7 +80,9 @@ func blindable() []string {
 func warningCodes() []string {
 	return []string{
 		"admin_key_imported",
+		"admin_recovery",
 		"admin_test_exception",
+		"admin_trust_file",
 		"digest_opaque",
 		"evm_account_control",
 		"evm_authorization_other_chain",
@@ -165,6 +167,7 @@ var attributeFormats = map[string]func(string) error{
 	signer.AttributeReason:               anyText,
 	signer.AttributePolicyFrom:           checkVersion,
 	signer.AttributePolicyTo:             checkVersion,
+	signer.AttributeRecovery:             format(`^true$`, "true, as text"),
 	"name":                               format(`^[a-z0-9][a-z0-9-]{0,62}$`, "a name out of a-z 0-9 -"),
 	"token":                              format(`^[a-z0-9][a-z0-9-]{0,62}$`, "a name out of a-z 0-9 -"),
 	"bits":                               format(`^(2048|3072|4096)$`, "2048, 3072 or 4096"),

@@ -61,7 +61,7 @@ func (w waiting) String() string {
 		if d.ExcludeCaller {
 			text += ", beside the caller"
 		}
-		parts = append(parts, text)
+		parts = append(parts, text+further(d.Quorum))
 	}
 	if w.delay.Duration > 0 {
 		parts = append(parts, fmt.Sprintf("waits %s (rule %q)", w.delay.text, w.slow))
@@ -70,6 +70,17 @@ func (w waiting) String() string {
 		parts = append(parts, fmt.Sprintf("expires after %s (rule %q)", w.expires.text, w.brief))
 	}
 	return say(parts)
+}
+
+// further says what a quorum asks for beside the number.
+func further(q signer.Quorum) (text string) {
+	if q.Including != "" {
+		text += fmt.Sprintf(", one of them of %q", q.Including)
+	}
+	if q.Devices > 1 {
+		text += fmt.Sprintf(", each with %d devices", q.Devices)
+	}
+	return text
 }
 
 // unattainable says why what a request waits for could never come, or may not be waited
@@ -81,8 +92,11 @@ func (p *Policy) unattainable(w waiting, proposal *signer.Proposal, facts *signe
 	c := proposal.Caller
 	for _, d := range w.demands {
 		// Whoever asks may not approve it, and who that is, the policy has to say.
-		if _, known := p.people.owners[c.User]; d.ExcludeCaller && !known {
+		switch owner, known := p.people.owners[c.User]; {
+		case d.ExcludeCaller && !known:
 			refusals = append(refusals, fmt.Sprintf("rule %q does not count an approval of the caller's own, and whose user %q (%s) is, no approver of the policy says in its users", d.Rule, c.User, c.ID()))
+		case d.ExcludeCaller && !p.people.included(d.Quorum, owner):
+			refusals = append(refusals, fmt.Sprintf("rule %q asks for an approval of somebody of %q beside the caller, and in group %q there is nobody but %q, who asks; have somebody else ask", d.Rule, d.Including, d.Group, owner))
 		}
 	}
 	if w.expires.Duration > 0 && w.delay.Duration >= w.expires.Duration {

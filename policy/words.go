@@ -19,7 +19,7 @@ import (
 var examplesOf = map[string]string{
 	"version": "1", "id": `"eip155:1/slip44:60"`, "decimals": "18", "entries": `{ "eip155:1:0x..." = "Acme Hosting" }`,
 	"account": `"eip155:1:0x..."`, "kind": `"safe"`, "file": `"tokens.json"`, "folder": `"descriptors"`, "sha256": `"..."`,
-	"certificate": `"approvers/alice.pem"`, "members": `["alice", "bob"]`, "group": `"treasury"`, "approvals": "2", "zone": `"Europe/Berlin"`,
+	"roots": `["approvers/yubico-piv-root.pem"]`, "group": `"treasury"`, "approvals": "2", "zone": `"Europe/Berlin"`,
 }
 
 // remedies stand in place of what HCL says of a mistake, by its name for it.

@@ -22,6 +22,11 @@ type Administrator interface {
 	// left behind the last time and fails with an [*Error] that says so. It refuses
 	// the zero Act.
 	Act(ctx context.Context, a Act) (result []byte, err error)
+
+	// Candidate returns the bundle of the policy with a version, 64 hexadecimal digits,
+	// that a change is to put in force: one that the journal keeps, or the one on disk. It
+	// has loaded it, and found that it could be changed again.
+	Candidate(ctx context.Context, version string) (bundle []byte, err error)
 }
 
 // MaxResult bounds the result of an administrative act, in bytes.
@@ -56,26 +61,34 @@ func adminKey() ManagedKey {
 	return ManagedKey{Info: KeyInfo{Name: AdminKey, Kinds: []Kind{KindAdmin}}}
 }
 
-// feasible refuses an act that cannot be done.
-func (e *Engine) feasible(in Intent, policy Policy) error {
+// feasible refuses an act that cannot be done. bundle is the policy that a change would
+// put in force.
+func (e *Engine) feasible(ctx context.Context, in Intent, policy Policy) (bundle []byte, err error) {
 	if in.Kind != KindAdmin {
-		return nil
+		return nil, nil
 	}
 	effect := in.Effects[0]
 	switch effect.Class {
 	case ClassKeyDisable, ClassKeyEnable:
-		return nil
+		return nil, nil
 	case ClassKeyRotate:
-		return e.checkRotation(effect)
-	case ClassPolicyChange:
-		if err := replaces(effect, policy.Version()); err != nil {
-			return err
+		return nil, e.checkRotation(effect)
+	case ClassThaw:
+		if e.Frozen() == "" {
+			return nil, invalid("nothing is frozen, so there is nothing to thaw")
 		}
+		return nil, nil
 	}
 	if e.c.Administrator == nil {
-		return invalid("this daemon has nobody to do acts of class %q", effect.Class)
+		return nil, invalid("this daemon has nobody to do acts of class %q", effect.Class)
 	}
-	return nil
+	if effect.Class != ClassPolicyChange {
+		return nil, nil
+	}
+	if err := replaces(effect, policy.Version()); err != nil {
+		return nil, err
+	}
+	return e.c.Administrator.Candidate(ctx, effect.Attributes[AttributePolicyTo])
 }
 
 // replaces refuses a change of policy that was reviewed against another one than is in
@@ -94,7 +107,7 @@ func replaces(change Effect, inForce [32]byte) error {
 
 // inForce reports whether a proposal is to put in force the policy that is.
 func (e *Engine) inForce(p Proposal) bool {
-	if p.Request.Kind != KindAdmin || len(p.Intent.Effects) != 1 || p.Intent.Effects[0].Class != ClassPolicyChange {
+	if !p.is(ClassPolicyChange) {
 		return false
 	}
 	now := e.Policy().Version()
@@ -141,6 +154,10 @@ func (e *Engine) act(ctx context.Context, rec Recorded) Outcome {
 		}
 	case ClassKeyRotate:
 		result, err = e.rotate(ctx, rec)
+	case ClassThaw:
+		if err = e.brake.overtaken(rec); err == nil {
+			result = canonical(thawedWire{rec.Leaf, "thawed"})
+		}
 	default:
 		result, err = e.administer(ctx, rec)
 	}
@@ -174,6 +191,11 @@ func checkResult(result []byte) error {
 		return &Error{Code: CodeInternal, Detail: fmt.Sprintf("its result, of %d bytes, is no JSON or too long to record; it may have been done", len(result))}
 	}
 	return nil
+}
+
+type thawedWire struct {
+	Leaf  uint64 `json:"leaf"` // of the authorisation
+	State string `json:"state"`
 }
 
 type switchedWire struct {

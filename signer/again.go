@@ -22,10 +22,24 @@ func (e *Engine) again(ctx context.Context, policy Policy, now Proposal, rec Rec
 	if err := withoutOwn(&f, rec); err != nil {
 		return err
 	}
-	if d := e.decide(policy, now, f); d.Verdict != Allow {
+	d := e.decide(policy, now, f)
+	if d.Verdict == Ask && approved(policy, rec, d, f) {
+		return nil
+	}
+	if d.Verdict != Allow {
 		return &Error{Code: CodeDenied, Detail: "this request was authorised before, but would be refused now: " + d.Reason}
 	}
 	return nil
+}
+
+// approved reports whether those who approved an authorisation still carry it: under the
+// same policy, in numbers that would do today, and for no longer than they could have been
+// waited for.
+func approved(policy Policy, rec Recorded, d Decision, f Facts) bool {
+	_, late := clocks(f)
+	p := rec.Proposal
+	return rec.Waited != 0 && p.Policy == policy.Version() && late.Before(rec.Time.Add(d.Expires)) &&
+		Count(d.Quorums, policy.People(), p.Caller, rec.Heard, rec.Time).Met()
 }
 
 // sameMeaning reports whether a request would still sign the same messages with the

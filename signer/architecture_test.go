@@ -36,7 +36,8 @@ var mayImport = map[string][]string{
 	"signer/ledger":             {"signer"},
 	"signer/journal":            {"signer", "signer/ledger", "signer/receipt", "github.com/mattn/go-sqlite3", "golang.org/x/mod/sumdb", "golang.org/x/sys/unix"},
 
-	"policy": {"signer", "signer/strictjson", "github.com/hashicorp/hcl/v2", "github.com/zclconf/go-cty", "cel.dev/cel-go", "github.com/agext/levenshtein", "golang.org/x/crypto/sha3", "google.golang.org/protobuf", "google.golang.org/genproto/googleapis/api/expr"},
+	"policy":          {"signer", "signer/strictjson", "github.com/hashicorp/hcl/v2", "github.com/zclconf/go-cty", "cel.dev/cel-go", "github.com/agext/levenshtein", "golang.org/x/crypto/sha3", "golang.org/x/crypto/ssh", "google.golang.org/protobuf", "google.golang.org/genproto/googleapis/api/expr"},
+	"policy/approval": {"signer", "signer/strictjson", "github.com/go-jose/go-jose/v4", "golang.org/x/crypto/ssh"},
 
 	"backends":             {"signer", "signer/trustfile", "golang.org/x/sys/unix"},
 	"backends/pkcs11":      {"backends", "signer", "github.com/ThalesGroup/crypto11", "github.com/miekg/pkcs11"},
@@ -61,13 +62,13 @@ var mayImport = map[string][]string{
 	"cmd/config":          {"signer", "github.com/hashicorp/hcl/v2", "github.com/zclconf/go-cty", "github.com/agext/levenshtein"},
 	"cmd/sealwardd": {
 		"cmd/config", "cmd/version", "signer", "signer/intent/digest", "signer/intent/evm", "signer/journal", "signer/receipt", "signer/scheme", "signer/trustfile",
-		"signer/intent/admin", "signer/intent/evm/erc7730", "policy", "backends", "ipc", "ipc/api", "ipc/api/sealward/v1",
+		"signer/intent/admin", "signer/intent/evm/erc7730", "policy", "policy/approval", "backends", "ipc", "ipc/api", "ipc/api/sealward/v1",
 		"github.com/coreos/go-systemd/v22", "github.com/prometheus/client_golang", "golang.org/x/sys/unix", "google.golang.org/protobuf",
 	},
 	"cmd/sealward": {
 		"cmd/config", "cmd/version", "signer", "signer/intent/digest", "signer/intent/evm", "signer/intent/evm/erc7730", "signer/journal", "signer/ledger", "signer/receipt", "signer/scheme",
-		"signer/intent/admin", "signer/trustfile", "backends", "backends/tpm/wrapped", "policy", "ipc/api", "ipc/api/sealward/v1", "ipc/console", "github.com/spf13/cobra", "google.golang.org/protobuf",
-		"golang.org/x/sys/unix", "golang.org/x/term",
+		"signer/intent/admin", "signer/trustfile", "backends", "backends/tpm/wrapped", "policy", "policy/approval", "ipc/api", "ipc/api/sealward/v1", "ipc/console", "github.com/spf13/cobra", "google.golang.org/protobuf",
+		"golang.org/x/sys/unix", "golang.org/x/term", "charm.land/bubbletea/v2",
 	},
 	"cmd/sealward-sim": {
 		"cmd/config", "signer", "signer/intent/evm", "signer/intent/evm/abi", "signer/intent/evm/erc7730", "backends", "backends/sim", "backends/pkcs11", "ipc/api", "ipc/api/sealward/v1", "golang.org/x/sys/unix",

@@ -76,7 +76,7 @@ type Facts struct {
 	// NewRecipients are the recipients of the proposal that its key was never before
 	// authorised to let have anything, sorted.
 	NewRecipients []string
-	// Pending is how many requests of the caller wait for approvals.
+	// Pending is how many other requests of the caller's account wait.
 	Pending int
 }
 
@@ -123,9 +123,13 @@ type Decision struct {
 	Limits []LimitUse
 	// Quorums are who must approve, every one of them, when the verdict is Ask.
 	Quorums []Quorum
-	// Delay is the least time between the request and the signature, and Expires how
-	// long approvals may take; zero where the policy says nothing.
+	// Delay is the least time between the record that a request waits and its signature,
+	// and Expires how long after that record it may still be authorised. The policy leaves
+	// at zero what it says nothing of; the engine sets how long that is.
 	Delay, Expires time.Duration
+	// Approvals are the leaves of the approvals by which an allow came about that the
+	// policy alone would not have given.
+	Approvals []uint64
 	// Unrecorded marks a refusal that the journal is not to record, because its
 	// caller has been refused too often of late. The engine sets it, and counts.
 	Unrecorded bool
@@ -141,6 +145,11 @@ type Quorum struct {
 	// Approvals is how many members must approve, each a person of their own.
 	Approvals     int
 	ExcludeCaller bool // whoever asks for the signature does not count
+	// Including is a group of which one at least must be among them; empty: of none.
+	Including string
+	// Devices is with how many devices of their own each of them must approve; 0 and 1:
+	// with one.
+	Devices int
 }
 
 // LimitUse is one limit as a decision met it.
@@ -172,6 +181,8 @@ type Policy interface {
 	Bundle() []byte
 	// Needs is what it has to be told.
 	Needs() Needs
+	// People are those whom it names. They are not changed.
+	People() People
 	// Grants reports whether some rule could let the caller use the key. A caller
 	// does not learn of keys for which none does.
 	Grants(c Caller, k KeyInfo) bool

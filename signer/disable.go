@@ -1,7 +1,6 @@
 package signer
 
 import (
-	"context"
 	"fmt"
 	"sync"
 	"time"
@@ -151,10 +150,11 @@ func (s *switches) refusal(p Proposal) string {
 	return ""
 }
 
-// record decides on a proposal and records that, unless the policy was replaced in the
-// meantime. A key that it disables is held back from the decision on, so that what is
-// decided after it in the same commit meets it disabled.
-func (e *Engine) record(ctx context.Context, box *policyBox, p Proposal) (rec Recorded, replaced bool, err error) {
+// record has a decision on a proposal written, unless the policy was replaced in the
+// meantime. What the decision is passes through held, so that nothing that is frozen is
+// allowed, and a key that is disabled is held back from the decision on: what is decided
+// after it in the same commit meets it disabled.
+func (e *Engine) record(box *policyBox, p Proposal, write func(held func(Decision) Decision) (Recorded, error)) (rec Recorded, replaced bool, err error) {
 	e.deciding.RLock()
 	defer e.deciding.RUnlock()
 	if e.policy.Load() != box {
@@ -162,8 +162,7 @@ func (e *Engine) record(ctx context.Context, box *policyBox, p Proposal) (rec Re
 	}
 	print, off, _ := p.Switches()
 	held := false
-	rec, err = e.c.Journal.Record(ctx, p, box.Needs(), func(f Facts) Decision {
-		d := e.limitRefusals(p.Caller, len(p.Request.Payload), e.decide(box, p, f))
+	rec, err = write(func(d Decision) Decision {
 		if off && d.Verdict == Allow && !held {
 			e.off.expect(print)
 			held = true
@@ -174,7 +173,7 @@ func (e *Engine) record(ctx context.Context, box *policyBox, p Proposal) (rec Re
 		defer e.off.settle(print)
 	}
 	if err == nil {
-		e.off.learn(rec)
+		e.learn(rec)
 	}
 	return rec, false, err
 }

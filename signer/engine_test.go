@@ -48,10 +48,12 @@ type policy struct {
 	version byte
 	hidden  bool
 	decide  func(signer.Proposal, signer.Facts) signer.Decision
+	people  signer.People
 }
 
-func (p policy) Version() [32]byte { return [32]byte{p.version} }
-func (policy) Book() signer.Book   { return signer.Book{} }
+func (p policy) Version() [32]byte     { return [32]byte{p.version} }
+func (policy) Book() signer.Book       { return signer.Book{} }
+func (p policy) People() signer.People { return p.people }
 func (policy) Needs() signer.Needs {
 	return signer.Needs{Measures: []signer.Measure{{Window: time.Hour}}}
 }
@@ -67,8 +69,10 @@ func verdict(v signer.Verdict) func(signer.Proposal, signer.Facts) signer.Decisi
 	}
 }
 
-// journal is a record in memory that fails from the nth write on.
+// journal is a record in memory that fails from the nth write on. Nothing waits in it;
+// what does is tested with the real one.
 type journal struct {
+	signer.Journal
 	mu       sync.Mutex
 	failFrom int // 0: never
 	leaves   []signer.Event
@@ -159,12 +163,18 @@ func (j *journal) Lookup(_ context.Context, caller, id string) (signer.Recorded,
 	return signer.Recorded{}, false, nil
 }
 
-func (j *journal) Acts(context.Context) ([]signer.Recorded, error) {
+func (*journal) AllWaiting(context.Context) ([]signer.Waiting, error) { return nil, nil }
+
+func (*journal) Last(context.Context, signer.EventType) (signer.Event, uint64, bool, error) {
+	return signer.Event{}, 0, false, nil
+}
+
+func (j *journal) Acts(_ context.Context, classes ...signer.Class) ([]signer.Recorded, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	var out []signer.Recorded
 	for _, r := range j.requests {
-		if r.Proposal.Request.Kind == signer.KindAdmin && r.Decision.Verdict == signer.Allow {
+		if r.Decision.Verdict == signer.Allow && slices.ContainsFunc(r.Proposal.Intent.Effects, func(x signer.Effect) bool { return slices.Contains(classes, x.Class) }) {
 			out = append(out, *r)
 		}
 	}
@@ -252,6 +262,14 @@ func (p *parts) engine(t *testing.T) *signer.Engine {
 		t.Fatal(err)
 	}
 	return e
+}
+
+// closed ends an engine.
+func closed(t *testing.T, e *signer.Engine) {
+	t.Helper()
+	if err := e.Close(context.Background()); err != nil {
+		t.Error(err)
+	}
 }
 
 var alice = signer.Caller{UID: 1000, User: "alice", Identified: true}

@@ -19,6 +19,8 @@ const (
 	CodePending         Code = "pending"         // not finished within the wait; look it up
 	CodeOverloaded      Code = "overloaded"      // too many requests at once; try again
 	CodeUnavailable     Code = "unavailable"     // key or record is out of reach; try again
+	CodeWaiting         Code = "waiting"         // it waits for approvals, or for time to pass; look it up
+	CodeFrozen          Code = "frozen"          // nothing is signed until approvers thaw it
 	CodeInternal        Code = "internal"        // a defect of ours
 )
 

@@ -62,6 +62,8 @@ const (
 	ClassKeyRotate    Class = "key_rotate"    // a key names its successor
 	ClassKeyDuplicate Class = "key_duplicate" // a wrapped key is sealed to another device, too
 	ClassPolicyChange Class = "policy_change" // another policy comes into force
+	ClassTrustFile    Class = "trust_file"    // whoever can write the policy's file may change it without asking
+	ClassThaw         Class = "thaw"          // what was frozen signs again
 )
 
 // The attributes by which the engine knows what an act is about. A decoder sets those
@@ -77,6 +79,9 @@ const (
 	AttributeReason               = "reason"
 	AttributePolicyFrom           = "from" // version of the policy that is replaced
 	AttributePolicyTo             = "to"   // version of the policy that comes into force
+	// AttributeRecovery is "true" for an act that the recovery quorum is to approve, in
+	// place of those whom the rules name.
+	AttributeRecovery = "recovery"
 )
 
 // Classes lists every class, for documentation and for checking a policy. Those of
@@ -85,7 +90,7 @@ func Classes() []Class {
 	return []Class{
 		ClassOpaque, ClassUnknownCall, ClassUnknownMessage, ClassDelegateCall, ClassDelegation, ClassCreate, ClassControl,
 		ClassOperator, ClassAllowance, ClassTransfer, ClassExchange, ClassInvalidate, ClassLogin, ClassMessage,
-		ClassKeyCreate, ClassKeyImport, ClassKeyAttest, ClassKeyDisable, ClassKeyEnable, ClassKeyRotate, ClassKeyDuplicate, ClassPolicyChange,
+		ClassKeyCreate, ClassKeyImport, ClassKeyAttest, ClassKeyDisable, ClassKeyEnable, ClassKeyRotate, ClassKeyDuplicate, ClassPolicyChange, ClassTrustFile, ClassThaw,
 	}
 }
 

@@ -35,10 +35,50 @@ type Journal interface {
 	// Facts returns what Record would decide on now, and records nothing.
 	Facts(ctx context.Context, p Proposal, needs Needs) (Facts, error)
 
-	// Acts returns every authorised administrative request that disables or enables a
-	// key ([Proposal.Switches]), in the order of their leaves. Which keys are disabled
-	// follows from them.
-	Acts(ctx context.Context) ([]Recorded, error)
+	// Acts returns every authorised administrative request of some classes, in the order
+	// of their leaves. Which keys are disabled, and whether the daemon is frozen, follows
+	// from them.
+	Acts(ctx context.Context, classes ...Class) ([]Recorded, error)
+
+	// Last returns the last event of a type and its leaf, or false. The type is one of
+	// started, frozen and overridden.
+	Last(ctx context.Context, t EventType) (e Event, leaf uint64, ok bool, err error)
+
+	// A decision of Ask that is recorded makes the request wait: its event is of type
+	// waiting, nothing is reserved, and it waits until Settle ends that.
+
+	// Hear records what an approver said, as one step that no Record, Settle or other
+	// Hear overlaps. The event is of type approval, or of type frozen for a freeze. Of an
+	// approval that is on record already (by [Approval.ID]) it returns the leaf, with
+	// prior set, whatever became of its request. Otherwise, about a proposal, check is
+	// called with the request, and what it returns an error for is not recorded and
+	// returned; a proposal that does not wait is [CodeNotFound].
+	Hear(ctx context.Context, e Event, check func(waiting Recorded) error) (leaf uint64, prior bool, err error)
+
+	// Settle decides again on a request that waits, as one step like Record. p is the
+	// proposal that waits, or what it has become; then what was heard about the old one
+	// is void, and decide is called with nothing heard. Facts.Pending does not count the
+	// request itself. An Ask about the same proposal records nothing. A request that does
+	// not wait at that leaf any more is [CodeConflict].
+	Settle(ctx context.Context, waiting uint64, p Proposal, needs Needs, decide func(Facts, []Heard) Decision) (Recorded, error)
+
+	// Waiting returns the request that waits with a proposal, by its digest, or false.
+	Waiting(ctx context.Context, proposal [32]byte) (Recorded, bool, error)
+
+	// AllWaiting returns every request that waits, in the order of their leaves.
+	AllWaiting(ctx context.Context) ([]Waiting, error)
+}
+
+// Waiting is a request that waits, in brief.
+type Waiting struct {
+	Leaf       uint64   // of the record that it waits
+	Proposal   [32]byte // its digest
+	Caller, ID string   // [Caller.ID] and that of the request
+	Policy     [32]byte // the version that decided
+	Since      time.Time
+	// Due is when its delay is over, and Deadline when it expires.
+	Due, Deadline time.Time
+	Heard         int // how many approvals, rejections and withdrawals are on record
 }
 
 // Recorded is a request as the journal holds it.
@@ -53,6 +93,26 @@ type Recorded struct {
 	Facts         Facts
 	// Outcome is nil for a denial and while the outcome is unknown.
 	Outcome *Outcome
+
+	// Waits says that it waits: for approvals, or for its delay to be over.
+	Waits bool
+	// Heard is what approvers said of the proposal, in the order of their records.
+	Heard []Heard
+	// Waited is the leaf by which the request waited until this decision; zero: it did
+	// not.
+	Waited uint64
+}
+
+// Due is when the delay of a request that waits is over, and Deadline when it expires.
+func (r Recorded) Due() time.Time { return r.Time.Add(r.Decision.Delay) }
+
+// Deadline is when a request that waits expires: its wait does, or it does itself.
+func (r Recorded) Deadline() time.Time {
+	deadline, own := r.Time.Add(r.Decision.Expires), r.Proposal.Request.Expires
+	if !own.IsZero() && own.Before(deadline) {
+		return own
+	}
+	return deadline
 }
 
 // Done reports whether the request has its answer: it was signed, or the act done.
@@ -78,7 +138,11 @@ const (
 	EventStarted    EventType = "started"    // the daemon started; Detail holds its configuration
 	EventPolicy     EventType = "policy"     // a policy came into force
 	EventAuthorized EventType = "authorized" // a proposal was allowed and its outflow reserved
-	EventDenied     EventType = "denied"     // a proposal was refused
+	EventDenied     EventType = "denied"     // a proposal was refused, or ceased to wait
+	EventWaiting    EventType = "waiting"    // a proposal waits for approvals, or for time to pass
+	EventApproval   EventType = "approval"   // an approver approved, rejected or withdrew
+	EventFrozen     EventType = "frozen"     // nothing is signed from here on, until a thaw
+	EventOverridden EventType = "overridden" // root put a policy in force that nobody approved
 	EventMalformed  EventType = "malformed"  // a request that never became a proposal
 	EventSigned     EventType = "signed"     // an authorisation was signed
 	EventActed      EventType = "acted"      // an authorised administrative act was done
@@ -106,6 +170,17 @@ type Event struct {
 	Detail string
 	Policy [32]byte
 	Bundle [32]byte // SHA-256 of the policy's bundle as the journal keeps it; zero: none is kept
+	// Waited is the leaf by which a request waited that this event decides; zero: it did
+	// not wait.
+	Waited uint64
+	// Heard is what an approver said, of an approval or a freeze.
+	Heard *Heard
+	// Override is the leaf of the last event of type overridden before a decision; zero:
+	// there is none. The journal sets it.
+	Override uint64
+	// TrustsFile says, of a start, whether the policy on disk is put in force without
+	// being asked for: "yes" or "no". Records of older versions do not say.
+	TrustsFile string
 	// Dropped counts refusals of this caller that were left unrecorded since the
 	// last one that was recorded.
 	Dropped uint64

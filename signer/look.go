@@ -2,6 +2,7 @@ package signer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/big"
 	"slices"
@@ -14,7 +15,7 @@ func (e *Engine) Inspect(c Caller, r Request) (Proposal, error) {
 	if err := e.mayLook(c, r); err != nil {
 		return Proposal{}, err
 	}
-	p, _, _, err := e.propose(e.Policy(), c, r)
+	p, _, _, err := e.propose(context.Background(), e.Policy(), c, r)
 	return p, err
 }
 
@@ -26,7 +27,7 @@ func (e *Engine) Check(ctx context.Context, c Caller, r Request) (Proposal, Deci
 		return Proposal{}, Decision{}, err
 	}
 	policy := e.Policy()
-	p, _, _, err := e.propose(policy, c, r)
+	p, _, _, err := e.propose(ctx, policy, c, r)
 	if err != nil {
 		return Proposal{}, Decision{}, err
 	}
@@ -123,6 +124,14 @@ func (e *Engine) Lookup(ctx context.Context, caller, id string) (Recorded, *Resu
 // Malformed records a request that a front door could not even read.
 func (e *Engine) Malformed(ctx context.Context, c Caller, detail string) {
 	_ = e.refuse(context.WithoutCancel(ctx), c, Request{}, invalid("%s", detail))
+}
+
+// detailOf is what an error says to a caller.
+func detailOf(err error) string {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Detail
+	}
+	return err.Error()
 }
 
 func noKey(name string) *Error {

@@ -10,9 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/sealward/sealward/policy/approval"
 	"github.com/sealward/sealward/signer"
 	"github.com/sealward/sealward/signer/intent/admin"
 	realjournal "github.com/sealward/sealward/signer/journal"
@@ -121,6 +123,10 @@ type clerk struct {
 	before func() // runs while it works
 }
 
+func (*clerk) Candidate(_ context.Context, version string) ([]byte, error) {
+	return []byte("policy " + version), nil
+}
+
 func (c *clerk) Act(_ context.Context, a signer.Act) ([]byte, error) {
 	o, err := admin.Of(a)
 	if err != nil {
@@ -138,9 +144,20 @@ func (c *clerk) Act(_ context.Context, a signer.Act) ([]byte, error) {
 	return []byte(c.result), c.err
 }
 
+// tester is a test, or a history of a model.
+type tester interface {
+	Helper()
+	Error(args ...any)
+	Errorf(format string, args ...any)
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+	Context() context.Context
+	Cleanup(func())
+}
+
 // office is an engine on the real journal, which can be started again.
 type office struct {
-	t         *testing.T
+	t         tester
 	path      string
 	hot, cold *softKey
 	names     [2]string // of the two
@@ -148,13 +165,26 @@ type office struct {
 	clerk     *clerk
 	pause     func(signer.Journal) signer.Journal
 
+	ahead   atomic.Int64 // nanoseconds that the clocks run ahead of the host's
 	journal *realjournal.Journal
 	engine  *signer.Engine
 }
 
+func (o *office) now() time.Time { return time.Now().Add(time.Duration(o.ahead.Load())) }
+
+// pass lets time go by.
+func (o *office) pass(d time.Duration) { o.ahead.Add(int64(d)) }
+
+var officeOpened = time.Now()
+
 func openOffice(t *testing.T) *office {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "private")
+	return openOfficeIn(t, t.TempDir())
+}
+
+func openOfficeIn(t tester, folder string) *office {
+	t.Helper()
+	dir := filepath.Join(folder, "private")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +205,9 @@ func infoOf(name string, k signer.Key) signer.KeyInfo {
 func (o *office) start() {
 	o.t.Helper()
 	var err error
-	if o.journal, err = realjournal.Open(realjournal.Config{Path: o.path}); err != nil {
+	if o.journal, err = realjournal.Open(realjournal.Config{Path: o.path, Now: o.now, Boot: func() (string, time.Duration, error) {
+		return "this boot", o.now().Sub(officeOpened) + time.Hour, nil
+	}}); err != nil {
 		o.t.Fatal(err)
 	}
 	o.engine, err = signer.New(signer.Config{
@@ -183,7 +215,8 @@ func (o *office) start() {
 		Keys:     []signer.ManagedKey{{Info: infoOf(o.names[0], o.hot), Key: o.hot}, {Info: infoOf(o.names[1], o.cold), Key: o.cold}},
 		Decoders: map[signer.Kind]signer.Decoder{signer.KindEVMMessage: texts{}, signer.KindAdmin: admin.Decoder{}},
 		Policy:   o.policy, Journal: o.pause(o.journal), Verifier: &scheme.Verifier{}, Administrator: o.clerk,
-		Now: time.Now, Rand: rand.Reader, Log: slog.New(slog.DiscardHandler),
+		Approvals: approval.Verifier{}, FreezeUsers: []string{"ops"},
+		Now: o.now, Rand: rand.Reader, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		o.t.Fatal(err)

@@ -2,7 +2,6 @@ package signer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -48,11 +47,11 @@ func (r *refusals) take(c Caller, payload int, now time.Time) (record bool, drop
 	return true, dropped
 }
 
-// pay takes a token for what is no refusal, so the count waits for one that is.
-func (r *refusals) pay(c Caller, now time.Time) bool {
+// pay takes tokens for what is no refusal, so the count waits for one that is.
+func (r *refusals) pay(c Caller, payload int, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.bucket(c, now).pay(0)
+	return r.bucket(c, now).pay(payload)
 }
 
 // bucket returns the caller's, refilled. The lock is held.
@@ -96,7 +95,7 @@ func (r *refusals) forget(now time.Time) {
 
 // limitRefusals marks a refusal that is one too many as not to be recorded.
 func (e *Engine) limitRefusals(c Caller, payload int, d Decision) Decision {
-	if d.Verdict == Allow {
+	if d.Verdict != Deny {
 		return d
 	}
 	record, dropped := e.rate.take(c, payload, e.c.Now())
@@ -120,11 +119,7 @@ func (e *Engine) refuse(ctx context.Context, c Caller, r Request, err error) err
 
 // refusalDetail says what was asked beside what was wrong with it.
 func refusalDetail(r Request, err error) string {
-	detail := err.Error()
-	if e, ok := errors.AsType[*Error](err); ok {
-		detail = e.Detail
-	}
-	detail = strings.ToValidUTF8(detail, "\uFFFD")
+	detail := strings.ToValidUTF8(detailOf(err), "\uFFFD")
 	if r.ID == "" && r.Key == "" {
 		return detail
 	}

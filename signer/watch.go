@@ -9,8 +9,9 @@ type Progress string
 const (
 	ProgressUnknown Progress = "unknown" // neither being worked on nor on record
 	ProgressRunning Progress = "running"
-	ProgressTouch   Progress = "touch" // somebody has to touch the device now
-	ProgressDone    Progress = "done"  // on record, and not being worked on
+	ProgressTouch   Progress = "touch"   // somebody has to touch the device now
+	ProgressWaiting Progress = "waiting" // for approvals, or for time to pass
+	ProgressDone    Progress = "done"    // on record, and not being worked on
 )
 
 // watched wakes those who watch a request.
@@ -28,12 +29,15 @@ func (e *Engine) Watch(ctx context.Context, caller, id string, known Progress) (
 		if now == ProgressUnknown {
 			// What is worked on is in the record before it leaves the pipeline, so this
 			// order misses nothing.
-			_, ok, err := e.c.Journal.Lookup(ctx, caller, id)
+			rec, ok, err := e.c.Journal.Lookup(ctx, caller, id)
 			if err != nil {
 				e.unwatch(key)
 				return "", unavailable("the request cannot be looked up", err)
 			}
-			if ok {
+			switch {
+			case ok && rec.Waits:
+				now = ProgressWaiting
+			case ok:
 				now = ProgressDone
 			}
 		}

@@ -34,6 +34,7 @@ func TestWatch(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer closed(t, e)
 		watch := func(caller, id string, known signer.Progress) signer.Progress {
 			t.Helper()
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

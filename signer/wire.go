@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"math/big"
 	"slices"
 	"time"
@@ -120,20 +119,23 @@ type limitWire struct {
 
 type quorumWire struct {
 	Approvals     int    `json:"approvals"`
+	Devices       int    `json:"devices,omitempty"`
 	ExcludeCaller bool   `json:"exclude_caller,omitempty"`
 	Group         string `json:"group"`
+	Including     string `json:"including,omitempty"`
 	Limit         string `json:"limit,omitempty"`
 	Rule          string `json:"rule"`
 }
 
 type decisionWire struct {
-	Delay   string       `json:"delay,omitempty"`
-	Expires string       `json:"expires,omitempty"`
-	Limits  []limitWire  `json:"limits,omitempty"`
-	Quorums []quorumWire `json:"quorums,omitempty"`
-	Reason  string       `json:"reason,omitempty"`
-	Rules   []string     `json:"rules,omitempty"`
-	Verdict string       `json:"verdict"`
+	Approvals []uint64     `json:"approvals,omitempty"`
+	Delay     string       `json:"delay,omitempty"`
+	Expires   string       `json:"expires,omitempty"`
+	Limits    []limitWire  `json:"limits,omitempty"`
+	Quorums   []quorumWire `json:"quorums,omitempty"`
+	Reason    string       `json:"reason,omitempty"`
+	Rules     []string     `json:"rules,omitempty"`
+	Verdict   string       `json:"verdict"`
 }
 
 type keyWire struct {
@@ -155,6 +157,14 @@ type outcomeWire struct {
 	Signatures    []string `json:"signatures,omitempty"`
 }
 
+// heardWire has the approval as the text that was signed.
+type heardWire struct {
+	Approval string `json:"approval"`
+	Approver string `json:"approver"`
+	Device   string `json:"device,omitempty"`
+	Signed   string `json:"signed"`
+}
+
 type eventWire struct {
 	Bundle   string        `json:"bundle_sha256,omitempty"`
 	Caller   *callerWire   `json:"caller,omitempty"`
@@ -164,30 +174,36 @@ type eventWire struct {
 	Detail   string        `json:"detail,omitempty"`
 	Dropped  uint64        `json:"dropped,omitempty"`
 	Facts    *factsWire    `json:"facts,omitempty"`
+	Heard    *heardWire    `json:"heard,omitempty"`
 	Intent   *intentWire   `json:"intent,omitempty"`
 	Key      *keyWire      `json:"key,omitempty"`
 	Outcome  *outcomeWire  `json:"outcome,omitempty"`
+	Override uint64        `json:"override,omitempty"`
 	Payload  string        `json:"payload,omitempty"`
 	Policy   string        `json:"policy,omitempty"`
 	Proposal *proposalWire `json:"proposal,omitempty"`
 	Request  string        `json:"request_digest,omitempty"`
 	Time     string        `json:"time"`
+	Trusts   string        `json:"trusts_file,omitempty"`
 	Type     EventType     `json:"type"`
 	Version  int           `json:"version"`
+	Waited   uint64        `json:"waited,omitempty"`
 	Wall     string        `json:"wall"`
 }
 
 // The versions of an event, and that of a proposal. A field that came later makes an
-// event one of version 2 or 3, so that what was written before it stays what it was, and a
+// event one of a later version, so that what was written before it stays what it was, and a
 // reader that does not know the field says which version it knows.
 const (
 	wireVersion  = 1
-	eventVersion = 3
+	eventVersion = 4
 )
 
 // version is the first that has every field of an event.
 func (w *eventWire) version() int {
 	switch {
+	case w.Heard != nil, w.Waited != 0, w.Override != 0, w.Trusts != "", w.Type == EventWaiting, w.Type == EventFrozen, w.Type == EventOverridden, w.Decision.latest():
+		return 4
 	case w.Bundle != "", w.Facts.later(), w.Decision.later():
 		return 3
 	case w.Key != nil && (w.Key.Origin != "" || w.Key.Padding != ""),
@@ -209,6 +225,11 @@ func (w *decisionWire) later() bool {
 		slices.ContainsFunc(w.Limits, func(l limitWire) bool { return l.Per != PerKey }))
 }
 
+// latest reports whether a decision has what only version 4 has.
+func (w *decisionWire) latest() bool {
+	return w != nil && (len(w.Approvals) > 0 || slices.ContainsFunc(w.Quorums, func(q quorumWire) bool { return q.Devices != 0 || q.Including != "" }))
+}
+
 // Canonical returns what a proposal commits to, as canonical JSON.
 func (p Proposal) Canonical() []byte { return canonical(toProposalWire(&p)) }
 
@@ -217,6 +238,10 @@ func (e Event) Canonical() []byte {
 	w := eventWire{
 		Code: e.Code, Detail: e.Detail, Dropped: e.Dropped,
 		Time: formatTime(e.Time), Type: e.Type, Wall: formatTime(e.Wall),
+		Override: e.Override, Trusts: e.TrustsFile, Waited: e.Waited,
+	}
+	if h := e.Heard; h != nil {
+		w.Heard = &heardWire{string(h.Approval.Canonical()), h.Approver, h.Device, string(h.Signed)}
 	}
 	if e.Caller != nil {
 		c := toCallerWire(*e.Caller)
@@ -242,7 +267,7 @@ func (e Event) Canonical() []byte {
 		}
 	}
 	if d := e.Decision; d != nil {
-		w.Decision = &decisionWire{Delay: formatDuration(d.Delay), Expires: formatDuration(d.Expires), Reason: d.Reason, Rules: d.Rules, Verdict: d.Verdict.String()}
+		w.Decision = &decisionWire{Approvals: d.Approvals, Delay: formatDuration(d.Delay), Expires: formatDuration(d.Expires), Reason: d.Reason, Rules: d.Rules, Verdict: d.Verdict.String()}
 		if w.Dropped == 0 {
 			w.Dropped = d.Dropped
 		}
@@ -252,7 +277,7 @@ func (e Event) Canonical() []byte {
 			})
 		}
 		for _, q := range d.Quorums {
-			w.Decision.Quorums = append(w.Decision.Quorums, quorumWire{q.Approvals, q.ExcludeCaller, q.Group, q.Limit, q.Rule})
+			w.Decision.Quorums = append(w.Decision.Quorums, quorumWire{q.Approvals, q.Devices, q.ExcludeCaller, q.Group, q.Including, q.Limit, q.Rule})
 		}
 	}
 	if o := e.Outcome; o != nil {
@@ -260,64 +285,6 @@ func (e Event) Canonical() []byte {
 	}
 	w.Version = w.version()
 	return canonical(w)
-}
-
-// ParseEvent reads what [Event.Canonical] wrote, and refuses anything else: an
-// unknown field, another version, an encoding that is not canonical.
-func ParseEvent(data []byte) (Event, error) {
-	var w eventWire
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&w); err != nil {
-		return Event{}, fmt.Errorf("event: %w", err)
-	}
-	if w.Version < 1 || w.Version > eventVersion {
-		return Event{}, fmt.Errorf("event: version %d; this program reads versions 1 to %d", w.Version, eventVersion)
-	}
-	var r reader
-	e := Event{
-		Type: w.Type, Time: r.time(w.Time), Wall: r.time(w.Wall),
-		Code: w.Code, Detail: w.Detail, Dropped: w.Dropped,
-	}
-	if w.Policy != "" {
-		e.Policy = r.hash(w.Policy)
-	}
-	if w.Bundle != "" {
-		e.Bundle = r.hash(w.Bundle)
-	}
-	if w.Caller != nil {
-		c := w.Caller.caller()
-		e.Caller = &c
-	}
-	if w.Proposal != nil {
-		if w.Intent == nil || w.Key == nil {
-			return Event{}, fmt.Errorf("event: a proposal without its intent or key")
-		}
-		e.Proposal = r.proposal(&w)
-	}
-	if w.Facts != nil {
-		e.Facts = &Facts{Time: r.time(w.Facts.Time), Wall: r.time(w.Facts.Wall), Recipients: w.Facts.Recipients, NewRecipients: w.Facts.NewRecipients, Pending: w.Facts.Pending}
-		for _, s := range w.Facts.Spent {
-			e.Facts.Spent = append(e.Facts.Spent, Spent{s.Asset, r.duration(s.Window), r.int(s.Amount), r.time(s.Frees), s.Per, s.Subject})
-		}
-	}
-	if w.Decision != nil {
-		e.Decision = r.decision(*w.Decision)
-		e.Decision.Dropped, e.Dropped = w.Dropped, 0
-	}
-	if o := w.Outcome; o != nil {
-		e.Outcome = &Outcome{Authorization: o.Authorization, Code: o.Code, Detail: o.Detail, Signatures: r.hexes(o.Signatures)}
-		if o.Result != "" {
-			e.Outcome.Result = []byte(o.Result)
-		}
-	}
-	if r.err != nil {
-		return Event{}, fmt.Errorf("event: %w", r.err)
-	}
-	if !bytes.Equal(e.Canonical(), data) {
-		return Event{}, fmt.Errorf("event: not in canonical form")
-	}
-	return e, nil
 }
 
 // canonical encodes v, whose fields are in canonical order. What encoding/json
@@ -414,152 +381,6 @@ func toIntentWire(in Intent) intentWire {
 		w.Warnings = append(w.Warnings, warningWire(x))
 	}
 	return w
-}
-
-// reader turns wire forms back and keeps the first error.
-type reader struct{ err error }
-
-func (r *reader) fail(format string, args ...any) {
-	if r.err == nil {
-		r.err = fmt.Errorf(format, args...)
-	}
-}
-
-func (r *reader) time(s string) time.Time {
-	if s == "" {
-		return time.Time{}
-	}
-	t, err := time.Parse(time.RFC3339Nano, s)
-	if err != nil {
-		r.fail("time %q: want RFC 3339", s)
-	}
-	return t.UTC()
-}
-
-func (r *reader) duration(s string) time.Duration {
-	d, err := time.ParseDuration(s)
-	if err != nil {
-		r.fail("duration %q", s)
-	}
-	return d
-}
-
-func (r *reader) int(s string) *big.Int {
-	if s == "" {
-		return nil
-	}
-	n, ok := new(big.Int).SetString(s, 10)
-	if !ok {
-		r.fail("integer %q: want decimal", s)
-	}
-	return n
-}
-
-func (r *reader) hex(s string) []byte {
-	b, err := hex.DecodeString(s)
-	if err != nil {
-		r.fail("bytes %q: want hexadecimal", clip(s))
-	}
-	return b
-}
-
-func (r *reader) hexes(ss []string) [][]byte {
-	var out [][]byte
-	for _, s := range ss {
-		out = append(out, r.hex(s))
-	}
-	return out
-}
-
-func (r *reader) hash(s string) [32]byte {
-	b := r.hex(s)
-	if len(b) != 32 {
-		r.fail("hash %q: want 32 bytes", clip(s))
-		return [32]byte{}
-	}
-	return [32]byte(b)
-}
-
-func (r *reader) quantity(w quantityWire) Quantity {
-	for k, name := range quantityNames {
-		if name == w.Kind {
-			return Quantity{QuantityKind(k), w.Asset, r.int(w.Amount)}
-		}
-	}
-	r.fail("quantity of unknown kind %q", w.Kind)
-	return Quantity{Kind: QuantityUnknown}
-}
-
-func (r *reader) messages(ws []messageWire) []Message {
-	var out []Message
-	for _, w := range ws {
-		out = append(out, Message{w.Scheme, r.hex(w.Bytes)})
-	}
-	return out
-}
-
-func (r *reader) intent(w intentWire) Intent {
-	in := Intent{Complete: w.Complete, Kind: w.Kind, Fee: r.quantity(w.Fee), Messages: r.messages(w.Messages)}
-	for _, e := range w.Effects {
-		in.Effects = append(in.Effects, Effect{e.Class, e.Actor, e.Counterparty, r.quantity(e.Quantity), r.time(e.Until), e.Attributes})
-	}
-	for _, q := range w.Outflow {
-		in.Outflow = append(in.Outflow, r.quantity(q))
-	}
-	for _, f := range w.Fields {
-		in.Fields = append(in.Fields, Field(f))
-	}
-	for _, d := range w.Digests {
-		in.Digests = append(in.Digests, Digest{d.Name, r.hash(d.Value)})
-	}
-	for _, x := range w.Warnings {
-		in.Warnings = append(in.Warnings, Warning(x))
-	}
-	return in
-}
-
-func (r *reader) proposal(w *eventWire) *Proposal {
-	p := w.Proposal
-	pub := PublicKey{w.Key.Algorithm, r.hex(w.Key.Public)}
-	return &Proposal{
-		Instance: p.Instance, Caller: p.Caller.caller(), Policy: r.hash(p.Policy), Decoder: p.Decoder,
-		Request: Request{
-			ID: p.RequestID, Key: w.Key.Name, Kind: p.Kind, Payload: r.hex(w.Payload),
-			NotBefore: r.time(p.NotBefore), Expires: r.time(p.Expires), Claim: w.Claim,
-		},
-		Key:     KeyInfo{w.Key.Name, pub, pub.Fingerprint(), w.Key.Protection, w.Key.Origin, w.Key.Padding, w.Key.Kinds, w.Key.Chains},
-		Intent:  r.intent(*w.Intent),
-		Created: r.time(p.Created), Nonce: r.hash(p.Nonce),
-	}
-}
-
-func (r *reader) decision(w decisionWire) *Decision {
-	d := &Decision{Reason: w.Reason, Rules: w.Rules}
-	switch w.Verdict {
-	case "allow":
-		d.Verdict = Allow
-	case "ask":
-		d.Verdict = Ask
-	case "deny":
-	default:
-		r.fail("unknown verdict %q", w.Verdict)
-	}
-	for _, l := range w.Limits {
-		d.Limits = append(d.Limits, LimitUse{
-			Rule: l.Rule, Limit: l.Limit, Asset: l.Asset, Window: r.duration(l.Window),
-			Max: r.int(l.Max), Spent: r.int(l.Spent), Amount: r.int(l.Amount), Frees: r.time(l.Frees), Per: l.Per, Subject: l.Subject,
-		})
-	}
-	for _, q := range w.Quorums {
-		d.Quorums = append(d.Quorums, Quorum{q.Rule, q.Limit, q.Group, q.Approvals, q.ExcludeCaller})
-	}
-	if w.Delay != "" {
-		d.Delay = r.duration(w.Delay)
-	}
-	if w.Expires != "" {
-		d.Expires = r.duration(w.Expires)
-	}
-	return d
 }
 
 func formatTime(t time.Time) string {

@@ -34,7 +34,9 @@ func everything() signer.Event {
 		},
 		Facts: &signer.Facts{Time: noon, Wall: noon, Spent: []signer.Spent{{"a", time.Hour, big.NewInt(5), noon, signer.PerCaller, "uid:1"}}, Recipients: true, NewRecipients: []string{"b"}, Pending: 3},
 		Decision: &signer.Decision{Verdict: signer.Allow, Rules: []string{"r"}, Reason: "why", Dropped: 4, Limits: []signer.LimitUse{{"r", "l", "a", time.Hour, big.NewInt(1), big.NewInt(2), big.NewInt(3), noon, signer.PerRecipient, "b"}},
-			Quorums: []signer.Quorum{{"r", "l", "g", 2, true}}, Delay: time.Minute, Expires: time.Hour},
+			Quorums: []signer.Quorum{{"r", "l", "g", 2, true, "h", 2}}, Delay: time.Minute, Expires: time.Hour, Approvals: []uint64{7, 8}},
+		Waited: 6, Override: 5, TrustsFile: "no",
+		Heard:   &signer.Heard{Approver: "ann", Device: "token", Signed: []byte("s"), Approval: signer.Approval{Word: signer.WordReject, Instance: "i", Proposal: [32]byte{8}, Device: "d", Reason: "r \u2028", Time: noon, Expires: noon.Add(1), Nonce: [16]byte{9}}},
 		Outcome: &signer.Outcome{Authorization: 9, Signatures: [][]byte{{1}}, Result: []byte("{\"a\":\"\u2028\\\\n<\"}"), Code: "x", Detail: "y"},
 	}
 }
@@ -66,7 +68,7 @@ func TestAnEventSurvivesItsJSON(t *testing.T) {
 // TestWireIsCanonical writes the same values by the letter of RFC 8785, from a
 // generic tree, and compares.
 func TestWireIsCanonical(t *testing.T) {
-	for name, data := range map[string][]byte{"event": everything().Canonical(), "proposal": everything().Proposal.Canonical()} {
+	for name, data := range map[string][]byte{"event": everything().Canonical(), "proposal": everything().Proposal.Canonical(), "approval": everything().Heard.Approval.Canonical()} {
 		var tree any
 		dec := json.NewDecoder(bytes.NewReader(data))
 		dec.UseNumber()
@@ -133,9 +135,9 @@ func TestParseEventRefuses(t *testing.T) {
 	good := string(everything().Canonical())
 	for name, data := range map[string]string{
 		"an unknown field":     strings.Replace(good, `"code":`, `"cod":`, 1),
-		"another version":      strings.Replace(good, `"version":3,"wall"`, `"version":4,"wall"`, 1),
-		"no version":           strings.Replace(good, `"version":3,"wall"`, `"version":0,"wall"`, 1),
-		"too early a version":  strings.Replace(good, `"version":3,"wall"`, `"version":2,"wall"`, 1),
+		"another version":      strings.Replace(good, `"version":4,"waited":6,"wall"`, `"version":5,"waited":6,"wall"`, 1),
+		"no version":           strings.Replace(good, `"version":4,"waited":6,"wall"`, `"version":0,"waited":6,"wall"`, 1),
+		"too early a version":  strings.Replace(good, `"version":4,"waited":6,"wall"`, `"version":3,"waited":6,"wall"`, 1),
 		"too late a version":   `{"time":"2026-11-23T12:00:00Z","type":"started","version":2,"wall":"2026-11-23T12:00:00Z"}`,
 		"white space":          good + " ",
 		"a second value":       good + "{}",

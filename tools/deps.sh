@@ -9,13 +9,16 @@ cd "$(dirname "$0")/.."
 # the demo. Testing and checking take more: p11-kit is a token that can be killed,
 # tpm2-pkcs11 and ykcs11 are PKCS#11 modules of other makers, tpm2-tools,
 # yubico-piv-tool, opensc and openssl are clients and verifiers that know nothing of
-# Sealward, swtpm-tools make certificates for a TPM, pinentry-tty asks for a PIN, opensc
+# Sealward, openssh-client signs and verifies approvals, with a FIDO token that is built
+# with libssl-dev, swtpm-tools make certificates for a TPM, pinentry-tty asks for a PIN, opensc
 # and jq are for the documentation's commands too, systemd verifies the units,
-# protobuf-compiler generates the API, nodejs runs a wallet's side.
+# protobuf-compiler generates the API, nodejs runs a wallet's side. openssh-server is the
+# far end of an admin socket that is forwarded to an approver, tmux the terminal that the
+# inbox is tried in.
 packages=(gcc libc6-dev pkg-config libpcsclite-dev softhsm2 swtpm pcscd vsmartcard-vpcd ca-certificates)
 if [ "${1:-}" != build ]; then
   packages+=(p11-kit p11-kit-modules opensc jq curl procps systemd protobuf-compiler libprotobuf-dev)
-  packages+=(swtpm-tools tpm2-tools libtss2-tcti-swtpm0 libtpm2-pkcs11-1 yubico-piv-tool ykcs11 openssl pinentry-tty)
+  packages+=(swtpm-tools tpm2-tools libtss2-tcti-swtpm0 libtpm2-pkcs11-1 yubico-piv-tool ykcs11 openssl libssl-dev openssh-client openssh-server pinentry-tty tmux)
   command -v node >/dev/null || packages+=(nodejs)
   command -v npm >/dev/null || packages+=(npm)
 fi

@@ -90,13 +90,16 @@ func (allowAll) Version() [32]byte                         { return [32]byte{1} 
 func (allowAll) Book() signer.Book                         { return signer.Book{} }
 func (allowAll) Needs() signer.Needs                       { return signer.Needs{} }
 func (allowAll) Bundle() []byte                            { return nil }
+func (allowAll) People() signer.People                     { return signer.People{} }
 func (allowAll) Grants(signer.Caller, signer.KeyInfo) bool { return true }
 func (allowAll) Decide(signer.Proposal, signer.Facts) signer.Decision {
 	return signer.Decision{Verdict: signer.Allow, Rules: []string{"everything"}}
 }
 
-// memory is a journal that forgets when the test ends.
+// memory is a journal that forgets when the test ends. What it lacks takes a policy that
+// asks.
 type memory struct {
+	signer.Journal
 	mu      sync.Mutex
 	leaf    uint64                      // owned by mu
 	records map[string]*signer.Recorded // owned by mu
@@ -151,7 +154,13 @@ func (j *memory) Lookup(_ context.Context, caller, id string) (signer.Recorded, 
 	return signer.Recorded{}, false, nil
 }
 
-func (*memory) Acts(context.Context) ([]signer.Recorded, error) { return nil, nil }
+func (*memory) Acts(context.Context, ...signer.Class) ([]signer.Recorded, error) { return nil, nil }
+
+func (*memory) Last(context.Context, signer.EventType) (signer.Event, uint64, bool, error) {
+	return signer.Event{}, 0, false, nil
+}
+
+func (*memory) AllWaiting(context.Context) ([]signer.Waiting, error) { return nil, nil }
 
 func (j *memory) Facts(context.Context, signer.Proposal, signer.Needs) (signer.Facts, error) {
 	now := time.Now()

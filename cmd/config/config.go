@@ -35,11 +35,16 @@ type Config struct {
 	Digest  [32]byte // SHA-256 of the file
 	Private bool
 	Policy  string
-	Journal Journal
-	Sockets []Socket // in the order of the file
-	Metrics *Socket
-	Tokens  []Token
-	Keys    []Key
+	// TrustPolicyFile puts the policy on disk in force at each start and reload, without
+	// its being asked for.
+	TrustPolicyFile bool
+	// FreezeUsers are the local users who may freeze without being approvers.
+	FreezeUsers []string
+	Journal     Journal
+	Sockets     []Socket // in the order of the file
+	Metrics     *Socket
+	Tokens      []Token
+	Keys        []Key
 	// WorkerProgram drives devices; empty: sealward-worker beside the daemon's own.
 	WorkerProgram string
 	// Deadlines and bounds, with their defaults filled in.
@@ -88,6 +93,8 @@ type file struct {
 	Version     *hcl.Attribute `hcl:"version"`
 	Private     *hcl.Attribute `hcl:"private,optional"`
 	Policy      *hcl.Attribute `hcl:"policy"`
+	TrustFile   *hcl.Attribute `hcl:"trust_policy_file,optional"`
+	FreezeUsers *hcl.Attribute `hcl:"freeze_users,optional"`
 	StopTimeout *hcl.Attribute `hcl:"stop_timeout,optional"`
 	SignTimeout *hcl.Attribute `hcl:"sign_timeout,optional"`
 	MaxRequests *hcl.Attribute `hcl:"max_requests,optional"`
@@ -149,11 +156,13 @@ func Parse(path string, src []byte) (*Config, error) {
 	if v := r.int(raw.Version, 1, 0, 1<<30); v != 1 {
 		r.fail(raw.Version, "Unsupported version", "This program reads version 1.")
 	}
-	r.require(f.Body)
+	r.require("", f.Body)
 	c := Default()
 	c.Path, c.Digest = path, sha256.Sum256(src)
 	c.Private = r.bool(raw.Private)
 	c.Policy = r.path(raw.Policy)
+	c.TrustPolicyFile = r.bool(raw.TrustFile)
+	c.FreezeUsers = r.users(raw.FreezeUsers)
 	c.WorkerProgram = r.path(raw.Worker)
 	c.StopTimeout = r.duration(raw.StopTimeout, c.StopTimeout, time.Second, 10*time.Minute)
 	c.SignTimeout = r.duration(raw.SignTimeout, c.SignTimeout, 100*time.Millisecond, 10*time.Minute)

@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,8 +51,21 @@ func TestParse(t *testing.T) {
 	if c.Private || c.Journal.CheckpointInterval != time.Second || c.Tokens[0].PKCS11.Sessions != 8 || c.Sockets[0].Mode != 0o660 {
 		t.Errorf("defaults are off: %+v", c)
 	}
+	if c.TrustPolicyFile || c.FreezeUsers != nil {
+		t.Errorf("by default it trusts the policy file (%t), and %q may freeze", c.TrustPolicyFile, c.FreezeUsers)
+	}
 	if k := c.Keys[0]; k.Name != "hot" || k.Statements || k.Chains[0] != "eip155:1" {
 		t.Errorf("key = %+v", k)
+	}
+}
+
+func TestParseWhoIsTrusted(t *testing.T) {
+	c, err := config.Parse("/etc/sealward/sealward.hcl", []byte(strings.Replace(good, "version = 1", "version = 1\ntrust_policy_file = true\nfreeze_users = [\"ann\", \"night_watch-2\"]", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !c.TrustPolicyFile || !slices.Equal(c.FreezeUsers, []string{"ann", "night_watch-2"}) {
+		t.Errorf("it trusts the policy file: %t; %q may freeze", c.TrustPolicyFile, c.FreezeUsers)
 	}
 }
 
@@ -70,6 +84,11 @@ func TestParseRefuses(t *testing.T) {
 		"another version":                {replace("version = 1", "version = 2"), `sealward.hcl:1,11-12: Unsupported version`},
 		"a version as text":              {replace("version = 1", `version = "1"`), "version is a number"},
 		"a truth as text":                {replace("version = 1", "version = 1\nprivate = \"true\""), "private is a bool"},
+		"a trust as text":                {replace("version = 1", "version = 1\ntrust_policy_file = \"true\""), "trust_policy_file is a bool"},
+		"a number who may freeze":        {replace("version = 1", "version = 1\nfreeze_users = [\"1000\"]"), `sealward.hcl:2,16-24: Unsuitable user`},
+		"nobody who may freeze":          {replace("version = 1", "version = 1\nfreeze_users = [\"\"]"), "Unsuitable user"},
+		"who may freeze, twice":          {replace("version = 1", "version = 1\nfreeze_users = [\"ann\", \"ann\"]"), "Repeated user"},
+		"one who may freeze, no list":    {replace("version = 1", "version = 1\nfreeze_users = \"ann\""), "freeze_users"},
 		"an unknown block":               {good + "sokcet \"x\" {}\n", `Blocks of type "sokcet" are not expected here. Did you mean "socket"?`},
 		"a key in a token that is not":   {replace(`token  = "hsm"`, `token  = "hms"`), `There is no token "hms". Did you mean "hsm"?`},
 		"a kind that is not":             {replace("evm.transaction", "evm.transction"), `Did you mean "evm.transaction"?`},

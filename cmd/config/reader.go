@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -41,14 +42,16 @@ func (r *reader) failAt(at hcl.Range, summary, detail string) {
 var required = map[string][]string{
 	"": {"version", "policy"}, "journal": {"path", "key"}, "metrics": {"path"},
 	"pkcs11": {"module", "uri"}, "tpm": {"device"}, "piv": {"serial"}, "key": {"token"},
+	OverrideFile: {"version", "policy", "reason"},
 }
 
-func (r *reader) require(b hcl.Body) {
+// require looks for them in a file; typ stands for its top level.
+func (r *reader) require(typ string, b hcl.Body) {
 	body, ok := b.(*hclsyntax.Body)
 	if !ok {
 		return
 	}
-	r.requireIn("", body, body.MissingItemRange())
+	r.requireIn(typ, body, body.MissingItemRange())
 }
 
 func (r *reader) requireIn(typ string, body *hclsyntax.Body, at hcl.Range) {
@@ -102,6 +105,23 @@ func (r *reader) string(a *hcl.Attribute, def string) string {
 
 func (r *reader) strings(a *hcl.Attribute) (out []string) {
 	r.value(a, cty.List(cty.String), &out)
+	return out
+}
+
+// account is what useradd(8) takes for a name, and what others have in use beside it.
+var account = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]{0,30}[A-Za-z0-9_.$-]?$`)
+
+// users reads names of local accounts, none twice.
+func (r *reader) users(a *hcl.Attribute) (out []string) {
+	for _, name := range r.strings(a) {
+		switch {
+		case !account.MatchString(name):
+			r.fail(a, "Unsuitable user", fmt.Sprintf("%q is no name of a local user, such as \"alice\"; a number is none.", name))
+		case slices.Contains(out, name):
+			r.fail(a, "Repeated user", fmt.Sprintf("%q is there already.", name))
+		}
+		out = append(out, name)
+	}
 	return out
 }
 

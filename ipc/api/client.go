@@ -31,6 +31,8 @@ type Client struct {
 	journal sealwardv1connect.JournalServiceClient
 	device  sealwardv1connect.DeviceServiceClient
 	policy  sealwardv1connect.PolicyServiceClient
+
+	approval sealwardv1connect.ApprovalServiceClient
 }
 
 // Dial returns a client for the daemon that listens at a socket. It does not
@@ -69,6 +71,8 @@ func Dial(socketPath string) *Client {
 		journal: sealwardv1connect.NewJournalServiceClient(hc, baseURL, opts...),
 		device:  sealwardv1connect.NewDeviceServiceClient(hc, baseURL, opts...),
 		policy:  sealwardv1connect.NewPolicyServiceClient(hc, baseURL, opts...),
+
+		approval: sealwardv1connect.NewApprovalServiceClient(hc, baseURL, opts...),
 	}
 }
 

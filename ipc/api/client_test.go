@@ -115,7 +115,9 @@ func TestErrorsCarryTheCodeThatTheDaemonGave(t *testing.T) {
 		wantID      string
 	}{
 		"the detail's code wins over Connect's": {refuse(connect.CodeUnknown, &v1.ErrorDetail{Code: "denied", RequestId: "r1"}), signer.CodeDenied, "no rule matches", "r1"},
-		"a code of a newer daemon is kept":      {refuse(connect.CodeUnknown, &v1.ErrorDetail{Code: "frozen"}), "frozen", "no rule matches", ""},
+		"a code of a newer daemon is kept":      {refuse(connect.CodeUnknown, &v1.ErrorDetail{Code: "melted"}), "melted", "no rule matches", ""},
+		"waiting is told from pending":          {refuse(connect.CodeDeadlineExceeded, &v1.ErrorDetail{Code: "waiting"}), signer.CodeWaiting, "no rule matches", ""},
+		"frozen is told from unavailable":       {refuse(connect.CodeUnavailable, &v1.ErrorDetail{Code: "frozen"}), signer.CodeFrozen, "no rule matches", ""},
 		"without detail, invalid argument":      {refuse(connect.CodeInvalidArgument), signer.CodeInvalid, "no rule matches", ""},
 		"without detail, unauthenticated":       {refuse(connect.CodeUnauthenticated), signer.CodeUnauthenticated, "no rule matches", ""},
 		"without detail, not found":             {refuse(connect.CodeNotFound), signer.CodeNotFound, "no rule matches", ""},

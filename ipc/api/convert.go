@@ -96,34 +96,54 @@ func toDecision(d signer.Decision) *v1.Decision {
 		})
 	}
 	for _, q := range d.Quorums {
-		out.Quorums = append(out.Quorums, &v1.Quorum{Rule: q.Rule, Limit: q.Limit, Group: q.Group, Approvals: uint32(q.Approvals), ExcludeCaller: q.ExcludeCaller})
+		out.Quorums = append(out.Quorums, toQuorum(q))
 	}
 	out.Delay, out.Expires = toDuration(d.Delay), toDuration(d.Expires)
 	return out
 }
 
-func toRecord(scope string, rec signer.Recorded, res *signer.Result) *v1.GetRequestResponse {
+func (d *door) record(scope string, rec signer.Recorded, res *signer.Result) *v1.GetRequestResponse {
 	p := rec.Proposal
 	digest := p.Digest()
 	out := &v1.GetRequestResponse{
 		Id: p.Request.ID, Caller: scope, Kind: string(p.Request.Kind), Key: p.Request.Key, Claim: p.Request.Claim,
 		Intent: toIntent(p.Intent), Decision: toDecision(rec.Decision), Leaf: rec.Leaf, Time: toTime(rec.Time),
-		ProposalDigest: hex.EncodeToString(digest[:]),
+		ProposalDigest: hex.EncodeToString(digest[:]), State: stateOf(rec), Heard: toHeard(rec.Heard),
+	}
+	if rec.Waits || rec.Waited != 0 {
+		out.Quorums = toQuorums(d.tally(rec))
 	}
 	switch {
-	case rec.Decision.Verdict != signer.Allow:
-		out.State = "denied"
-	case rec.Outcome == nil:
-		out.State = "outcome_unknown"
-	case res == nil:
-		out.State, out.Detail, out.OutcomeLeaf = "failed", rec.Outcome.Detail, rec.Outcome.Leaf
-	default:
-		out.State, out.Signatures, out.Artifact, out.OutcomeLeaf = "signed", res.Signatures, res.Artifact, res.OutcomeLeaf
-		if p.Request.Kind == signer.KindAdmin {
-			out.State = "acted"
+	case rec.Waits:
+		out.Deadline = toTime(rec.Deadline())
+		if rec.Decision.Delay > 0 {
+			out.Due = toTime(rec.Due())
 		}
+	case rec.Outcome == nil:
+	case res == nil:
+		out.Detail, out.OutcomeLeaf = rec.Outcome.Detail, rec.Outcome.Leaf
+	default:
+		out.Signatures, out.Artifact, out.OutcomeLeaf = res.Signatures, res.Artifact, res.OutcomeLeaf
 	}
 	return out
+}
+
+// stateOf is where a request is, by its record.
+func stateOf(rec signer.Recorded) string {
+	switch {
+	case rec.Waits:
+		return "waiting"
+	case rec.Decision.Verdict != signer.Allow:
+		return "denied"
+	case rec.Outcome == nil:
+		return "outcome_unknown"
+	case !rec.Done():
+		return "failed"
+	case rec.Proposal.Request.Kind == signer.KindAdmin:
+		return "acted"
+	default:
+		return "signed"
+	}
 }
 
 func (d *door) key(k signer.KeyInfo) *v1.Key {

@@ -97,13 +97,12 @@ func (d *door) WatchRequest(ctx context.Context, m *connect.Request[v1.WatchRequ
 	if err != nil {
 		return nil, d.fail(ctx, c, "", err)
 	}
-	wait, err := waitOf(m.Msg.GetWait())
+	wait, cancel, err := d.within(ctx, m.Msg.GetWait())
 	if err != nil {
 		return nil, d.fail(ctx, c, m.Msg.GetId(), err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	state, err := d.c.Engine.Watch(ctx, scope, m.Msg.GetId(), signer.Progress(m.Msg.GetKnown()))
+	state, err := d.c.Engine.Watch(wait, scope, m.Msg.GetId(), signer.Progress(m.Msg.GetKnown()))
 	if err != nil {
 		return nil, d.fail(ctx, c, m.Msg.GetId(), err)
 	}

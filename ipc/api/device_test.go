@@ -73,9 +73,13 @@ func (d *devices) Reseal(_ context.Context, c signer.Caller, key string, pcrs ma
 // journal has nothing, and keeps nothing.
 type journal struct{ signer.Journal }
 
-func (journal) Note(context.Context, signer.Event) (uint64, error)          { return 0, nil }
-func (journal) Adopt(context.Context, signer.Event, []byte) (uint64, error) { return 0, nil }
-func (journal) Acts(context.Context) ([]signer.Recorded, error)             { return nil, nil }
+func (journal) Note(context.Context, signer.Event) (uint64, error)               { return 0, nil }
+func (journal) Adopt(context.Context, signer.Event, []byte) (uint64, error)      { return 0, nil }
+func (journal) Acts(context.Context, ...signer.Class) ([]signer.Recorded, error) { return nil, nil }
+func (journal) AllWaiting(context.Context) ([]signer.Waiting, error)             { return nil, nil }
+func (journal) Last(context.Context, signer.EventType) (signer.Event, uint64, bool, error) {
+	return signer.Event{}, 0, false, nil
+}
 func (journal) Lookup(context.Context, string, string) (signer.Recorded, bool, error) {
 	return signer.Recorded{}, false, nil
 }
@@ -98,6 +102,12 @@ func served(t *testing.T, d *devices, log *strings.Builder, admin bool) (*api.Cl
 	if err != nil {
 		t.Fatal(err)
 	}
+	return servedBy(t, engine, d, log, admin)
+}
+
+// servedBy has the handlers of an engine on a socket of their own.
+func servedBy(t *testing.T, engine *signer.Engine, d *devices, log *strings.Builder, admin bool) (*api.Client, string) {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "s")
 	listeners, err := ipc.Listen([]ipc.Socket{{Name: "admin", Path: path, Mode: 0o600}})
 	if err != nil {

@@ -27,7 +27,7 @@ import (
 	"github.com/sealward/sealward/signer/journal"
 )
 
-// Config is what the handlers serve. Every field must be set.
+// Config is what the handlers serve. Every field but Stopping must be set.
 type Config struct {
 	Engine  *signer.Engine
 	Journal *journal.Journal
@@ -37,8 +37,9 @@ type Config struct {
 	VerifierKey string
 	// Verify checks the whole journal.
 	Verify func(context.Context) (*v1.VerifyResponse, error)
-	// Status tells how the daemon is.
-	Status func(context.Context) *v1.GetStatusResponse
+	// Status tells how the daemon is: to an operator, or to a caller what takes no time
+	// to find out.
+	Status func(ctx context.Context, operator bool) *v1.GetStatusResponse
 	// Limits lists the limits of the policy in force that bear on a key and, unless it
 	// is nil, a caller: other rules are no business of the caller's.
 	Limits  func(signer.KeyInfo, *signer.Caller) []Limit
@@ -50,7 +51,10 @@ type Config struct {
 	// Observe is told of every request that was answered: its method, the code of
 	// the answer ("ok" for success) and how long it took.
 	Observe func(method, code string, took time.Duration)
-	Log     *slog.Logger
+	// Stopping is closed when the daemon begins to stop: whoever waits for something to
+	// happen is answered then. Nil: never.
+	Stopping <-chan struct{}
+	Log      *slog.Logger
 }
 
 // Limit is a limit of the policy, for ListLimits.
@@ -78,6 +82,7 @@ func Handler(c Config, admin bool) http.Handler {
 		mux.Handle(sealwardv1connect.NewJournalServiceHandler(d, handlerOptions()...))
 		mux.Handle(sealwardv1connect.NewDeviceServiceHandler(d, handlerOptions()...))
 		mux.Handle(sealwardv1connect.NewPolicyServiceHandler(d, handlerOptions()...))
+		mux.Handle(sealwardv1connect.NewApprovalServiceHandler(d, handlerOptions()...))
 	}
 	return &gate{mux, c}
 }
@@ -207,7 +212,11 @@ func (d *door) Sign(ctx context.Context, m *connect.Request[v1.SignRequest]) (*c
 	}
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	res, err := d.c.Engine.Sign(ctx, c, req)
+	sign := d.c.Engine.Sign
+	if m.Msg.GetWaitForApprovals() {
+		sign = d.patiently
+	}
+	res, err := sign(ctx, c, req)
 	if err != nil {
 		return nil, d.fail(ctx, c, req.ID, err)
 	}
@@ -270,7 +279,7 @@ func (d *door) GetRequest(ctx context.Context, m *connect.Request[v1.GetRequestR
 	if err != nil {
 		return nil, d.fail(ctx, c, m.Msg.GetId(), err)
 	}
-	return connect.NewResponse(toRecord(scope, rec, res)), nil
+	return connect.NewResponse(d.record(scope, rec, res)), nil
 }
 
 func (d *door) ListKeys(ctx context.Context, _ *connect.Request[v1.ListKeysRequest]) (*connect.Response[v1.ListKeysResponse], error) {
@@ -330,7 +339,7 @@ func (d *door) ListLimits(ctx context.Context, m *connect.Request[v1.ListLimitsR
 
 func (d *door) GetStatus(ctx context.Context, _ *connect.Request[v1.GetStatusRequest]) (*connect.Response[v1.GetStatusResponse], error) {
 	c := caller(ctx)
-	s := d.c.Status(ctx)
+	s := d.c.Status(ctx, d.admin)
 	if !d.admin {
 		// Health of keys that the caller may not know of is not for it to see, nor
 		// is the operator's text about files, and about rules of others.
@@ -348,7 +357,10 @@ func (d *door) GetStatus(ctx context.Context, _ *connect.Request[v1.GetStatusReq
 			}
 			kept = append(kept, k)
 		}
-		s.Keys, s.Tokens, s.Notices = kept, nil, nil
+		s.Keys, s.Tokens, s.Notices, s.Pending, s.PolicyFile = kept, nil, nil, 0, ""
+		if s.Frozen != "" {
+			s.Frozen = "nothing is signed until approvers thaw it; the admin socket says why"
+		}
 		if s.PolicyError != "" {
 			s.PolicyError = "the last reload was refused; the admin socket says why"
 		}
@@ -408,11 +420,13 @@ func connectCode(c signer.Code) connect.Code {
 		return connect.CodeAlreadyExists
 	case signer.CodeExpired:
 		return connect.CodeFailedPrecondition
-	case signer.CodePending:
+	case signer.CodePending, signer.CodeWaiting:
+		// Whoever knows of no waiting does what is right: it looks the request up, or asks
+		// again with the same id. After failed_precondition it would make a new request.
 		return connect.CodeDeadlineExceeded
 	case signer.CodeOverloaded:
 		return connect.CodeResourceExhausted
-	case signer.CodeUnavailable:
+	case signer.CodeUnavailable, signer.CodeFrozen:
 		return connect.CodeUnavailable
 	default:
 		return connect.CodeInternal

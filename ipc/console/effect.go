@@ -35,6 +35,8 @@ var headlines = map[signer.Class]string{
 	signer.ClassKeyRotate:      "SUCCEEDS a key by another one",
 	signer.ClassKeyDuplicate:   "COPIES a key to another device",
 	signer.ClassPolicyChange:   "CHANGES the policy",
+	signer.ClassTrustFile:      "LETS the policy be changed by whoever can write its file",
+	signer.ClassThaw:           "THAWS what was frozen",
 }
 
 // takenBack are the headlines where all that is of the class takes back what was given.
@@ -75,6 +77,8 @@ var acts = map[signer.Class]struct{ word, text string }{
 	signer.ClassKeyRotate:    {"SUCCEEDS", "a key by another one, which the first signs"},
 	signer.ClassKeyDuplicate: {"COPIES", "a key to another device"},
 	signer.ClassPolicyChange: {"CHANGES", "the policy: from then on another one decides what is signed"},
+	signer.ClassTrustFile:    {"TRUSTS", "the policy's file on the host: whoever can write it changes the rules, and nobody is asked"},
+	signer.ClassThaw:         {"THAWS", "Sealward: what was frozen is signed again"},
 }
 
 // controls are what the acts of class control do.

@@ -54,6 +54,8 @@ func each() map[string]signer.Effect {
 		out[string(class)] = signer.Effect{Class: class, Attributes: map[string]string{"key": "hot"}}
 	}
 	out["policy_change"] = signer.Effect{Class: signer.ClassPolicyChange, Attributes: map[string]string{"from": strings.Repeat("0a", 32), "to": strings.Repeat("b1", 32), "reason": "a vendor moved"}}
+	out["trust_file"] = signer.Effect{Class: signer.ClassTrustFile, Attributes: map[string]string{"reason": "a developer's machine"}}
+	out["thaw"] = signer.Effect{Class: signer.ClassThaw, Attributes: map[string]string{"reason": "a false alarm", "recovery": "true"}}
 	return out
 }
 

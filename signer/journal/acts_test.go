@@ -33,7 +33,7 @@ func do(t testing.TB, j *Journal, p signer.Proposal) signer.Recorded {
 
 func acts(t testing.TB, j *Journal) (out []string) {
 	t.Helper()
-	recs, err := j.Acts(t.Context())
+	recs, err := j.Acts(t.Context(), signer.ClassKeyDisable, signer.ClassKeyEnable)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func TestActsAreReadBackInOrder(t *testing.T) {
 
 // What a start reads must not grow with what anybody sent: an import carries up to
 // 128 KiB, and one that fails is an act all the same.
-func TestActsHoldOnlyWhatDisablesAndEnables(t *testing.T) {
+func TestActsHoldOnlyWhatIsAskedFor(t *testing.T) {
 	j := open(t, newHost().config(privateFile(t)))
 	for i := range actsPage {
 		p := act(j, fmt.Sprint("i", i), "hot", signer.ClassKeyImport)
@@ -104,7 +104,7 @@ func TestActsHoldOnlyWhatDisablesAndEnables(t *testing.T) {
 		record(t, j, p, allow)
 	}
 	do(t, j, act(j, "d", "hot", signer.ClassKeyDisable))
-	recs, err := j.Acts(t.Context())
+	recs, err := j.Acts(t.Context(), signer.ClassKeyDisable, signer.ClassKeyEnable)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,6 +114,11 @@ func TestActsHoldOnlyWhatDisablesAndEnables(t *testing.T) {
 	}
 	if len(recs) != 1 || recs[0].Proposal.Request.ID != "d" || held > 1<<10 {
 		t.Errorf("%d acts with %d bytes of payload are held, want the one that disables", len(recs), held)
+	}
+	for want, classes := range map[int][]signer.Class{0: nil, 1: {signer.ClassKeyDisable}, actsPage: {signer.ClassKeyImport}, actsPage + 1: {signer.ClassKeyImport, signer.ClassThaw, signer.ClassKeyDisable}} {
+		if recs, err := j.Acts(t.Context(), classes...); err != nil || len(recs) != want {
+			t.Errorf("there are %d acts of %q (%v), want %d", len(recs), classes, err, want)
+		}
 	}
 }
 

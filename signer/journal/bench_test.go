@@ -85,3 +85,66 @@ func BenchmarkManyRecipients(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkRecordBesideWaiting measures Record with a limit in force while so many
+// requests of the same account wait, and AllWaiting; p50-us is of either.
+func BenchmarkRecordBesideWaiting(b *testing.B) {
+	for _, waiting := range []int{0, 10_000} {
+		path := privateFile(b)
+		j := begun(b, newHost(), path)
+		grownLog(b, path)
+		haveWait(b, j, waiting)
+		next := 0
+		for _, bench := range []struct {
+			name string
+			do   func() error
+		}{
+			{"record", func() error {
+				next++
+				rec, err := j.Record(b.Context(), proposal(j, fmt.Sprintf("request-%d", next), "hot", wei(1)), over(day), limit(1, 1<<60))
+				if err == nil && rec.Facts.Pending != waiting {
+					err = fmt.Errorf("%d others wait, want %d", rec.Facts.Pending, waiting)
+				}
+				return err
+			}},
+			{"all waiting", func() error {
+				all, err := j.AllWaiting(b.Context())
+				if err == nil && len(all) != waiting {
+					err = fmt.Errorf("%d wait, want %d", len(all), waiting)
+				}
+				return err
+			}},
+		} {
+			b.Run(fmt.Sprintf("%s, %d waiting", bench.name, waiting), func(b *testing.B) {
+				var took []time.Duration
+				for b.Loop() {
+					start := time.Now()
+					if err := bench.do(); err != nil {
+						b.Fatal(err)
+					}
+					took = append(took, time.Since(start))
+				}
+				slices.Sort(took)
+				b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-us")
+			})
+		}
+		shut(b, j)
+	}
+}
+
+// haveWait makes so many requests wait.
+func haveWait(b *testing.B, j *Journal, n int) {
+	b.Helper()
+	var wg sync.WaitGroup
+	for g := range 64 {
+		wg.Go(func() {
+			for i := g; i < n; i += 64 {
+				if _, err := j.Record(b.Context(), proposal(j, fmt.Sprintf("waits-%d", i), "hot", wei(1)), over(day), asksFor(asking(treasury(2)))); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}

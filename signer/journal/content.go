@@ -15,17 +15,19 @@ func (a *audit) content(e receipt.Entry, ev signer.Event) error {
 	n, at := int64(e.Index), e.Leaf.Time
 	var reserved *ledger.Spending // nil: nothing
 	switch e.Leaf.Type {
-	case signer.EventAuthorized, signer.EventDenied:
-		allowed := e.Leaf.Type == signer.EventAuthorized
-		if allowed {
+	case signer.EventAuthorized, signer.EventDenied, signer.EventWaiting:
+		switch e.Leaf.Type {
+		case signer.EventAuthorized:
 			a.rep.Authorized++
-		} else {
+		case signer.EventDenied:
 			a.rep.Denied++
+		default:
+			a.rep.Asked++
 		}
 		if ev.Type == "" {
 			break
 		}
-		if ev.Proposal == nil || ev.Facts == nil || ev.Decision == nil || (ev.Decision.Verdict == signer.Allow) != allowed {
+		if ev.Proposal == nil || ev.Facts == nil || ev.Decision == nil || !fits(ev.Decision.Verdict, e.Leaf.Type) {
 			a.rep.problem(n, at, "it is of type %s, but its body is no such decision", e.Leaf.Type)
 			break
 		}
@@ -54,13 +56,39 @@ func (a *audit) content(e receipt.Entry, ev signer.Event) error {
 		}
 	case signer.EventMalformed:
 		a.rep.Malformed++
+	case signer.EventApproval:
+		a.rep.Approvals++
+		if err := a.said(n, at, ev); err != nil {
+			return err
+		}
 	default:
 		a.rep.Other++
+		if e.Leaf.Type == signer.EventFrozen {
+			if err := a.said(n, at, ev); err != nil {
+				return err
+			}
+		}
 		if err := a.adopted(n, at, ev); err != nil {
 			return err
 		}
 	}
+	if err := a.proceeding(n, at, ev); err != nil {
+		return err
+	}
 	return a.reserved(n, at, reserved)
+}
+
+// fits reports whether a verdict is one of a type of decision. Before requests could wait,
+// what policy would have asked about was refused.
+func fits(v signer.Verdict, t signer.EventType) bool {
+	switch t {
+	case signer.EventAuthorized:
+		return v == signer.Allow
+	case signer.EventWaiting:
+		return v == signer.Ask
+	default:
+		return v != signer.Allow
+	}
 }
 
 // decision checks a decision and returns what it reserved.
@@ -69,14 +97,13 @@ func (a *audit) decision(n int64, at time.Time, ev signer.Event) (*ledger.Spendi
 	if p.Instance != a.rep.Instance {
 		a.rep.problem(n, at, "its proposal is for instance %q", p.Instance)
 	}
-	row := make(values, 1)
-	switch ok, err := a.d.row(sqlGetRequest, row, p.Caller.ID(), p.Request.ID); {
-	case err != nil:
+	if ev.Type != signer.EventWaiting { // of which the row is that of what came after it
+		if err := a.request(n, at, p.Caller.ID(), p.Request.ID); err != nil {
+			return nil, err
+		}
+	}
+	if err := a.decided(n, at, ev); err != nil {
 		return nil, err
-	case !ok:
-		a.rep.problem(n, at, "its request %q of %s is missing from table requests, so it could be asked again", p.Request.ID, p.Caller.ID())
-	case row[0] != n:
-		a.rep.problem(n, at, "table requests has leaf %v for its request %q of %s; one request was decided twice, or the row was changed", row[0], p.Request.ID, p.Caller.ID())
 	}
 	if err := ledger.Check(p.Intent); err != nil {
 		a.rep.problem(n, at, "%v", err)
@@ -91,6 +118,20 @@ func (a *audit) decision(n int64, at time.Time, ev signer.Event) (*ledger.Spendi
 	}
 	a.limits(n, at, ev, spending)
 	return &spending, a.authorized(n, at, *p)
+}
+
+// request checks that table requests has a leaf for a request.
+func (a *audit) request(n int64, at time.Time, caller, id string) error {
+	row := make(values, 1)
+	switch ok, err := a.d.row(sqlGetRequest, row, caller, id); {
+	case err != nil:
+		return err
+	case !ok:
+		a.rep.problem(n, at, "its request %q of %s is missing from table requests, so it could be asked again", id, caller)
+	case row[0] != n:
+		a.rep.problem(n, at, "table requests has leaf %v for its request %q of %s; one request was decided twice, or the row was changed", row[0], id, caller)
+	}
+	return nil
 }
 
 // authorized checks that an authorisation is for a key that was not disabled, and
@@ -146,6 +187,9 @@ func (a *audit) outcome(n int64, at time.Time, o signer.Outcome, kind signer.Eve
 		a.off[print] = n
 	default:
 		delete(a.off, print)
+	}
+	if kind == signer.EventActed && is(*p, signer.ClassThaw) {
+		a.thaw(n, o)
 	}
 	if signed && len(o.Signatures) != len(p.Intent.Messages) {
 		a.rep.problem(n, at, "it has %d signatures for the %d messages of leaf %d", len(o.Signatures), len(p.Intent.Messages), o.Authorization)

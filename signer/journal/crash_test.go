@@ -34,6 +34,8 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	case "hammer":
 		fmt.Fprintln(os.Stderr, hammer(path))
+	case "treasury":
+		fmt.Fprintln(os.Stderr, askPeople(path))
 	case "upgrade":
 		fmt.Println("opening")
 		_, err := Open(Config{Path: path})
@@ -128,9 +130,9 @@ type ack struct {
 }
 
 // killed runs a daemon, kills it after some lines, and returns all that it wrote.
-func killed(t *testing.T, path string, after int) (acks []ack) {
+func killed(t *testing.T, role, path string, after int) (acks []ack) {
 	t.Helper()
-	c := child(t, "hammer", path)
+	c := child(t, role, path)
 	out, err := c.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -161,7 +163,7 @@ func TestNothingAcknowledgedIsLostWhenTheDaemonIsKilled(t *testing.T) {
 	var acks []ack
 	var j *Journal
 	for round := range 6 {
-		acks = append(acks, killed(t, path, 37+round*round*11)...)
+		acks = append(acks, killed(t, "hammer", path, 37+round*round*11)...)
 		if j == nil { // what it was called is known only once it is open
 			j = open(t, Config{Path: path})
 			shut(t, j)
@@ -315,7 +317,17 @@ func fill(path string) error {
 	_, errAdopt := j.Adopt(ctx, signer.Event{Type: signer.EventPolicy, Policy: [32]byte{1}}, []byte("policy"))
 	_, errPolicies := j.Policies(ctx, 0, 1)
 	_, _, errBundle := j.PolicyBundle(ctx, [32]byte{1})
-	for i, err := range []error{errRecord, errFinish, errNote, errLookup, errFacts, errEntries, errCheckpoint, errWait, errAdopt, errPolicies, errBundle} {
+	_, _, errHear := j.Hear(ctx, statement(j, proposal(j, "later", "hot"), signer.WordApprove, "alice", "key"), anything)
+	_, errSettle := j.Settle(ctx, 1, proposal(j, "later", "hot"), over(), settles(asking()))
+	_, _, errWaiting := j.Waiting(ctx, [32]byte{1})
+	_, errAll := j.AllWaiting(ctx)
+	_, _, _, errLast := j.Last(ctx, signer.EventStarted)
+	_, errProceedings := j.Proceedings(ctx, 0, 1)
+	_, errActs := j.Acts(ctx, signer.ClassThaw)
+	for i, err := range []error{
+		errRecord, errFinish, errNote, errLookup, errFacts, errEntries, errCheckpoint, errWait, errAdopt, errPolicies, errBundle,
+		errHear, errSettle, errWaiting, errAll, errLast, errProceedings, errActs,
+	} {
 		e, ok := errors.AsType[*signer.Error](err)
 		if !ok || e.Code != signer.CodeUnavailable || !strings.Contains(e.Detail, "the journal stopped after a failed write") {
 			return fmt.Errorf("operation %d on a full disk: %w", i, err)

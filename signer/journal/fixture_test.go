@@ -105,6 +105,18 @@ func open(t testing.TB, c Config) *Journal {
 	return j
 }
 
+// begun opens a journal that begins with a start, as a daemon's does.
+func begun(t testing.TB, h *host, path string) *Journal {
+	t.Helper()
+	j := open(t, h.config(path))
+	if j.Size() == 0 {
+		if _, err := j.Note(t.Context(), signer.Event{Type: signer.EventStarted}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return j
+}
+
 func shut(t testing.TB, j *Journal) {
 	t.Helper()
 	if err := j.Close(); err != nil {

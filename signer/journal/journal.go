@@ -58,11 +58,13 @@ type Journal struct {
 	busy  bool  // somebody has the writer's turn; owned by mu
 
 	// Owned by whoever has the writer's turn.
-	db      *db
-	tree    edge
-	ledger  *ledger.Ledger // what was spent, as far back as policies asked
-	stopped error          // why nothing is written any more
-	backlog int            // estimated pages in the write-ahead log
+	db       *db
+	tree     edge
+	ledger   *ledger.Ledger // what was spent, as far back as policies asked
+	stopped  error          // why nothing is written any more
+	backlog  int            // estimated pages in the write-ahead log
+	waits    *waits         // what waits
+	override uint64         // leaf of the last override; 0: there is none
 
 	full   chan struct{} // asks the tender to move the write-ahead log
 	quit   chan struct{} // tells the tender to stop
@@ -79,6 +81,9 @@ type Journal struct {
 		changed chan struct{} // closed and replaced when any of this changes
 		ended   error         // what every operation gets, once stopped or closed
 		failure error         // what stopped it; nil when it was closed
+
+		proceeding uint64        // the last leaf of the proceedings; 0: there is none
+		proceeded  chan struct{} // closed and replaced when there is a later one
 	}
 }
 
@@ -117,7 +122,7 @@ func start(c Config) (*Journal, error) {
 		c: c, ledger: ledger.Over(),
 		full: make(chan struct{}, 1), quit: make(chan struct{}), tended: make(chan struct{}),
 	}
-	j.pub.changed = make(chan struct{})
+	j.pub.changed, j.pub.proceeded = make(chan struct{}), make(chan struct{})
 	if err := j.open(); err != nil {
 		if j.db != nil {
 			err = errors.Join(err, j.db.close())
@@ -232,6 +237,9 @@ func (j *Journal) load() error {
 	j.size.Store(uint64(j.tree.size))
 	if err := j.startClock(size, last); err != nil {
 		return err
+	}
+	if err := j.loadWaiting(); err != nil {
+		return damaged(err)
 	}
 	return damaged(j.loadCheckpoint())
 }
@@ -372,6 +380,7 @@ func (j *Journal) Close() error {
 		if j.stopped == nil {
 			j.stopped = &signer.Error{Code: signer.CodeUnavailable, Detail: "the journal is closed"}
 			j.announce(func() { j.pub.ended = j.stopped })
+			j.proceed(0)
 		}
 		close(j.quit)
 		err = errors.Join(j.db.close(), j.lock.Close())

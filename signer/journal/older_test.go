@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/sealward/sealward/signer"
 )
@@ -58,6 +59,53 @@ CREATE TABLE checkpoints (
 ) STRICT;
 `
 
+// schema2 and schema3 are what versions 2 and 3 added, and tableSpends3 is what version 3
+// had in place of table spends.
+const (
+	schema2 = `
+CREATE TABLE acts (
+	leaf INTEGER PRIMARY KEY
+) STRICT;
+`
+	tableSpends3 = `
+DROP TABLE spends;
+CREATE TABLE spends (
+	leaf   INTEGER NOT NULL,
+	asset  TEXT NOT NULL,
+	key    TEXT NOT NULL,
+	caller TEXT NOT NULL,
+	time   INTEGER NOT NULL,
+	amount TEXT,
+	PRIMARY KEY (leaf, asset)
+) STRICT, WITHOUT ROWID;
+`
+	schema3 = `
+CREATE TABLE flows (
+	leaf      INTEGER NOT NULL,
+	recipient TEXT NOT NULL,
+	asset     TEXT NOT NULL,
+	amount    TEXT,
+	PRIMARY KEY (leaf, recipient, asset)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE recipients (
+	key       TEXT NOT NULL,
+	recipient TEXT NOT NULL,
+	leaf      INTEGER NOT NULL,
+	PRIMARY KEY (key, recipient)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE policies (
+	leaf    INTEGER PRIMARY KEY,
+	version BLOB NOT NULL,
+	bundle  BLOB
+) STRICT;
+CREATE INDEX policies_by_version ON policies (version);
+CREATE TABLE bundles (
+	sha256 BLOB PRIMARY KEY,
+	body   BLOB NOT NULL
+) STRICT;
+`
+)
+
 // older makes a closed journal again as a program that knew only an earlier version of
 // the schema would have written it.
 func older(t testing.TB, path string, version int) {
@@ -67,9 +115,15 @@ func older(t testing.TB, path string, version int) {
 		"meta": "*", "leaves": "*", "commits": "*", "requests": "*", "outcomes": "*", "checkpoints": "*",
 		"spends": "leaf, asset, key, time, amount",
 	}
-	if version == 2 {
-		script += schemaActs
+	if version >= 2 {
+		script += schema2
 		tables["acts"] = "*"
+	}
+	if version >= 3 {
+		script += tableSpends3 + schema3
+		for _, name := range []string{"spends", "flows", "recipients", "policies", "bundles"} {
+			tables[name] = "*"
+		}
 	}
 	for table, columns := range tables {
 		script += fmt.Sprintf("INSERT INTO main.%s SELECT %s FROM newer.%s;", table, columns, table)
@@ -108,6 +162,7 @@ func tables(t testing.TB, path string, names ...string) (out []string) {
 		"spends": "leaf || ' ' || asset || ' ' || key || ' ' || caller || ' ' || time || ' ' || ifnull(amount, '-')",
 		"flows":  "leaf || ' ' || recipient || ' ' || asset || ' ' || ifnull(amount, '-')", "recipients": "key || ' ' || recipient || ' ' || leaf",
 		"policies": "leaf || ' ' || hex(version) || ' ' || ifnull(hex(bundle), '-')", "acts": "CAST(leaf AS TEXT)",
+		"latest": "type || ' ' || leaf", "waiting": "CAST(leaf AS TEXT)", "approvals": "CAST(leaf AS TEXT)", "candidates": "CAST(leaf AS TEXT)", "proceedings": "CAST(leaf AS TEXT)",
 	}
 	for _, n := range names {
 		queries = append(queries, fmt.Sprintf("SELECT '%s ' || %s AS row FROM %s ORDER BY row", n, columns[n], n))
@@ -161,8 +216,13 @@ func past(t *testing.T, requests int) VerifyConfig {
 			p.Intent.Outflow = []signer.Quantity{{Kind: signer.QuantityUnknown}}
 		}
 		decide := allow
-		if i%7 == 0 {
+		switch {
+		case i%14 == 0:
 			decide = deny
+		case i%7 == 0: // refused at the time, as nobody could approve
+			decide = func(signer.Facts) signer.Decision {
+				return signer.Decision{Reason: "approvals cannot be collected yet", Quorums: []signer.Quorum{{Rule: "large", Group: "treasury", Approvals: 2}}, Delay: time.Hour}
+			}
 		}
 		if rec := record(t, j, p, decide); i%7 != 0 {
 			finish(t, j, rec)
@@ -183,7 +243,7 @@ func past(t *testing.T, requests int) VerifyConfig {
 }
 
 func TestAnOlderJournalIsBroughtUpToThisVersion(t *testing.T) {
-	derived := []string{"spends", "flows", "recipients", "policies", "acts"}
+	derived := []string{"spends", "flows", "recipients", "policies", "acts", "latest", "waiting", "approvals", "candidates", "proceedings"}
 	for version := 1; version < schemaVersion; version++ {
 		for _, acts := range []bool{false, true} {
 			if acts && version == 1 {
@@ -207,7 +267,7 @@ func TestAnOlderJournalIsBroughtUpToThisVersion(t *testing.T) {
 				var told []string // of how far it is, before each page and at the end
 				conf.Upgrading = func(done, of uint64) { told = append(told, fmt.Sprintf("%d of %d", done, of)) }
 				j := open(t, conf)
-				if n := j.Size(); len(told) != 3 || told[0] != fmt.Sprintf("0 of %d", n) || told[2] != fmt.Sprintf("%d of %d", n, n) {
+				if n := j.Size(); version < 3 && (len(told) != 3 || told[0] != fmt.Sprintf("0 of %d", n) || told[2] != fmt.Sprintf("%d of %d", n, n)) {
 					t.Errorf("of %d leaves it tells %q", n, told)
 				}
 				ps, err := j.Policies(t.Context(), 0, 10)
@@ -296,7 +356,7 @@ func TestAnOlderJournalThatIsDamagedStaysAsItIs(t *testing.T) {
 				if err == nil {
 					shut(t, j)
 				}
-				if err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "bring it from schema version 2 to 3") {
+				if err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "bring it from schema version 2 to 4") {
 					t.Fatalf("Open error = %v, want %q", err, tc.want)
 				}
 			}
@@ -327,5 +387,40 @@ func TestVerifyFindsAVersionThatWasSetBack(t *testing.T) {
 		if len(r.Problems) != 2 || r.Problems[leaf].Leaf != int64(leaf) || !strings.Contains(r.Problems[leaf].What, want) {
 			t.Errorf("problems = %q, want %q of leaf %d", r.Problems, want, leaf)
 		}
+	}
+}
+
+// What policy would have asked approvals for was refused before requests could wait, and
+// stays so.
+func TestARefusalOfBeforeRequestsCouldWaitStaysOne(t *testing.T) {
+	h := newHost()
+	path := privateFile(t)
+	j := begun(t, h, path)
+	p := proposal(j, "large", "hot", wei(1))
+	refused := record(t, j, p, deny)
+	shut(t, j)
+	rewrite(t, path, func(leaf uint64, e *signer.Event) {
+		if leaf == refused.Leaf {
+			d := asking(treasury(2))
+			e.Decision = &d
+		}
+	})
+	older(t, path, 3)
+	j = open(t, h.config(path))
+	for how, rec := range map[string]signer.Recorded{"looked up": lookup(t, j, "large"), "asked again": record(t, j, p, allow)} {
+		if rec.Waits || rec.Leaf != refused.Leaf || rec.Decision.Verdict != signer.Ask || rec.Heard != nil || !rec.Prior {
+			t.Errorf("%s, it is %+v; want the refusal", how, rec)
+		}
+	}
+	if _, ok, err := j.Waiting(t.Context(), p.Digest()); ok || err != nil || brief(t, j) != nil || j.LastProceeding() != 0 {
+		t.Errorf("it waits (%v)", err)
+	}
+	if _, leaf, ok, err := j.Last(t.Context(), signer.EventStarted); err != nil || !ok || leaf != 0 {
+		t.Errorf("the last start is leaf %d, %v, %v", leaf, ok, err)
+	}
+	waits := record(t, j, proposal(j, "larger", "hot", wei(1)), asksFor(asking(treasury(2))))
+	settle(t, j, waits, signer.Decision{Reason: "cancelled"})
+	if r := good(t, j, path); r.Denied != 2 || r.Asked != 1 || r.Waiting != 0 {
+		t.Errorf("report = %+v", r)
 	}
 }

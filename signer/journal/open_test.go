@@ -62,9 +62,10 @@ func TestOpenRefuses(t *testing.T) {
 			}
 		}, "not a database"},
 		"another program's database": {script("PRAGMA application_id = 7"), "not a Sealward journal"},
-		"a newer version":            {script("PRAGMA user_version = 4"), "schema version 4; this program knows versions up to 3: use the newer program"},
-		"a version set back":         {script("PRAGMA user_version = 2"), "bring it from schema version 2 to 3: table flows already exists"},
-		"a version set back further": {script("PRAGMA user_version = 1"), "bring it from schema version 1 to 3: table acts already exists"},
+		"a newer version":            {script("PRAGMA user_version = 5"), "schema version 5; this program knows versions up to 4: use the newer program"},
+		"a version set back":         {script("PRAGMA user_version = 3"), "bring it from schema version 3 to 4: table waiting already exists"},
+		"a version set back further": {script("PRAGMA user_version = 2"), "bring it from schema version 2 to 4: table flows already exists"},
+		"a version set back to 1":    {script("PRAGMA user_version = 1"), "bring it from schema version 1 to 4: table acts already exists"},
 		"a version that never was":   {script("PRAGMA user_version = 0"), "which no release ever wrote"},
 		"no instance id":             {script("DELETE FROM meta WHERE name = 'instance'"), "no instance id"},
 		"a last leaf that was changed": {

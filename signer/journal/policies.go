@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql/driver"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
@@ -35,18 +36,22 @@ func (j *Journal) Adopt(_ context.Context, e signer.Event, bundle []byte) (uint6
 
 // adopts reports whether an event puts a policy in force.
 func adopts(e signer.Event) bool {
-	in := e.Type == signer.EventStarted || e.Type == signer.EventPolicy
+	in := e.Type == signer.EventStarted || e.Type == signer.EventPolicy || e.Type == signer.EventOverridden
 	return in && e.Code == "" && (e.Policy != [32]byte{} || e.Bundle != [32]byte{})
 }
 
 // note records an event that has no proposal.
 func (j *Journal) note(e signer.Event, bundle []byte) (leaf uint64, err error) {
 	switch e.Type {
-	case signer.EventAuthorized, signer.EventDenied, signer.EventSigned, signer.EventActed, signer.EventFailed:
-		return 0, internal("a %s event is recorded by Record or Finish only", e.Type)
+	case signer.EventAuthorized, signer.EventDenied, signer.EventWaiting, signer.EventApproval, signer.EventSigned, signer.EventActed, signer.EventFailed:
+		return 0, internal("a %s event is recorded by Record, Settle, Hear or Finish only", e.Type)
+	case signer.EventOverridden:
+		if len(bundle) == 0 {
+			return 0, internal("an override puts a policy in force, and is recorded by Adopt only")
+		}
 	}
-	if e.Proposal != nil || e.Facts != nil || e.Decision != nil || e.Outcome != nil {
-		return 0, internal("a %s event has no proposal, decision or outcome", e.Type)
+	if e.Proposal != nil || e.Facts != nil || e.Decision != nil || e.Outcome != nil || e.Heard != nil || e.Waited != 0 || e.Override != 0 {
+		return 0, internal("a %s event that is noted has no proposal, decision, outcome or approval", e.Type)
 	}
 	err = j.do(func(t *turn) error {
 		var err error
@@ -75,7 +80,7 @@ func adopt(d *db, leaf int64, e signer.Event, bundle []byte) error {
 type Adopted struct {
 	Leaf    uint64
 	Time    time.Time
-	Type    signer.EventType // a start or a change
+	Type    signer.EventType // a start, a change or an override
 	Version [32]byte
 	Bundle  [32]byte // its SHA-256; zero: journals before schema version 3 kept none
 	Kept    bool     // the bundle is in the journal
@@ -131,12 +136,13 @@ func readAdopted(row values) (a Adopted, err error) {
 }
 
 // PolicyBundle returns the latest kept bundle that was put in force under a version of
-// the policy, or false.
+// the policy; or else the latest that a request would put in force, or would have. It
+// returns false where none is kept.
 func (j *Journal) PolicyBundle(_ context.Context, version [32]byte) (bundle []byte, ok bool, err error) {
 	row := make(values, 2)
 	err = j.do(func(t *turn) error {
 		var err error
-		ok, err = j.db.row(sqlLatestBundle, row, version[:])
+		ok, err = findBundle(j.db, row, version, schemaVersion)
 		return err
 	})
 	if err != nil || !ok {
@@ -146,6 +152,80 @@ func (j *Journal) PolicyBundle(_ context.Context, version [32]byte) (bundle []by
 		return nil, false, &signer.Error{Code: signer.CodeInternal, Detail: "the bundle of this policy cannot be read back", Err: err}
 	}
 	return bundle, true, nil
+}
+
+// findBundle reads the bundle of a version of the policy into row, or reports false. One
+// that was in force comes before one that somebody asked for.
+func findBundle(d *db, row values, version [32]byte, schema int64) (ok bool, err error) {
+	if schema >= 3 {
+		ok, err = d.row(sqlLatestBundle, row, version[:])
+	}
+	if err == nil && !ok && schema >= 4 {
+		ok, err = d.row(sqlCandidate, row, version[:])
+	}
+	return ok, err
+}
+
+// candidate is the policy that a request would put in force.
+type candidate struct {
+	version, digest [32]byte
+	bundle          []byte // nil: it is kept already
+}
+
+// candidateOf returns what is to be kept beside a proposal to change the policy, or nil.
+func candidateOf(p signer.Proposal) (*candidate, error) {
+	if len(p.Bundle) == 0 {
+		return nil, nil
+	}
+	version, ok := changesTo(p)
+	if !ok {
+		return nil, internal("it has the bundle of a policy, and is no request to put a version of one in force")
+	}
+	return &candidate{version, sha256.Sum256(p.Bundle), p.Bundle}, nil
+}
+
+// changesTo returns the version of the policy that a proposal would put in force, or
+// false.
+func changesTo(p signer.Proposal) (version [32]byte, ok bool) {
+	if !is(p, signer.ClassPolicyChange) {
+		return version, false
+	}
+	b, err := hex.DecodeString(p.Intent.Effects[0].Attributes[signer.AttributePolicyTo])
+	if err != nil || len(b) != len(version) {
+		return version, false
+	}
+	return [32]byte(b), true
+}
+
+// keep records that the request of a leaf would put a policy in force, and keeps its
+// bundle.
+func (t *turn) keep(c *candidate, leaf uint64) error {
+	if c == nil {
+		return nil
+	}
+	t.bytes += len(c.bundle)
+	if err := t.j.db.exec(sqlAddCandidate, int64(leaf), c.version[:], c.digest[:]); err != nil || len(c.bundle) == 0 {
+		return err
+	}
+	return t.j.db.exec(sqlAddBundle, c.digest[:], c.bundle)
+}
+
+// kept returns the candidate of the record of a request, or nil.
+func (t *turn) kept(leaf uint64) (*candidate, error) {
+	row := make(values, 2)
+	ok, err := t.j.db.row(sqlGetCandidate, row, int64(leaf))
+	if err != nil || !ok {
+		return nil, err
+	}
+	version, err1 := row.blob(0)
+	digest, err2 := row.blob(1)
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, err
+	}
+	if len(version) != 32 || len(digest) != 32 {
+		return nil, broken("leaf %d: its row in table candidates has digests of %d and %d bytes instead of 32", leaf, len(version), len(digest))
+	}
+	return &candidate{version: [32]byte(version), digest: [32]byte(digest)}, nil
 }
 
 // readBundle reads the columns digest, bundle of a version of the policy.

@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/sealward/sealward/signer"
@@ -43,11 +44,17 @@ func readEntry(leaf int64, row values) (receipt.Entry, error) {
 	return e, nil
 }
 
+// getEntries reads leaves from an index on.
 func getEntries(d *db, from uint64, limit int) ([]receipt.Entry, error) {
+	return pageOf(d, sqlLeavesFrom, from, limit)
+}
+
+// pageOf reads the leaves of a query, of which the first argument is a leaf.
+func pageOf(d *db, query string, from uint64, limit int) ([]receipt.Entry, error) {
 	if from > 1<<62 {
 		return nil, nil
 	}
-	c, err := d.query(sqlLeavesFrom, 5, int64(from), int64(limit))
+	c, err := d.query(query, 5, int64(from), int64(limit))
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +83,7 @@ func getEntries(d *db, from uint64, limit int) ([]receipt.Entry, error) {
 const actsPage = 64
 
 // Acts implements [signer.Journal].
-func (j *Journal) Acts(ctx context.Context) ([]signer.Recorded, error) {
+func (j *Journal) Acts(ctx context.Context, classes ...signer.Class) ([]signer.Recorded, error) {
 	var out []signer.Recorded
 	for from := int64(0); ; {
 		if err := ctx.Err(); err != nil {
@@ -109,11 +116,11 @@ func (j *Journal) Acts(ctx context.Context) ([]signer.Recorded, error) {
 			return nil, err
 		}
 		for _, s := range page {
-			rec, err := s.recorded()
+			rec, err := j.readBack(s)
 			if err != nil {
 				return nil, err
 			}
-			if _, _, ok := rec.Proposal.Switches(); ok { // the others are large, and nobody asks
+			if slices.ContainsFunc(rec.Proposal.Intent.Effects, func(e signer.Effect) bool { return slices.Contains(classes, e.Class) }) { // the others may be large
 				out = append(out, rec)
 			}
 		}

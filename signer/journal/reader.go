@@ -55,11 +55,11 @@ func (r *Reader) PolicyBundle(ctx context.Context, version [32]byte) (bundle []b
 		return nil, false, context.Cause(ctx)
 	}
 	schema, err := checkVersion(r.db)
-	if err != nil || schema < 3 {
+	if err != nil {
 		return nil, false, err
 	}
 	row := make(values, 2)
-	if ok, err = r.db.row(sqlLatestBundle, row, version[:]); err != nil || !ok {
+	if ok, err = findBundle(r.db, row, version, schema); err != nil || !ok {
 		return nil, false, err
 	}
 	if bundle, err = readBundle(row, version); err != nil {

@@ -14,8 +14,9 @@ import (
 
 // question is what to measure for a proposal, worked out outside the writer's turn.
 type question struct {
-	asks  ledger.Spending // without its time
-	needs signer.Needs
+	asks      ledger.Spending // without its time
+	needs     signer.Needs
+	candidate *candidate // nil: it would put no policy in force that is to be kept
 }
 
 func newQuestion(p signer.Proposal, needs signer.Needs) (question, error) {
@@ -25,7 +26,11 @@ func newQuestion(p signer.Proposal, needs signer.Needs) (question, error) {
 	if err := ledger.CheckNeeds(needs); err != nil {
 		return question{}, internal("%v", err)
 	}
-	return question{ledger.Of(p, time.Time{}), needs}, nil
+	c, err := candidateOf(p)
+	if err != nil {
+		return question{}, err
+	}
+	return question{ledger.Of(p, time.Time{}), needs, c}, nil
 }
 
 // check refuses a proposal that is not for this journal or cannot be counted by its
@@ -86,47 +91,57 @@ func (j *Journal) Record(_ context.Context, p signer.Proposal, needs signer.Need
 		if rec.Facts, err = t.facts(q); err != nil {
 			return err
 		}
+		var detail string
 		rec.Time = t.now
-		return t.record(q, &rec, decide)
+		rec.Decision, detail = judge(func() signer.Decision { return decide(rec.Facts) })
+		if rec.Decision.Unrecorded && rec.Decision.Verdict == signer.Deny {
+			return nil
+		}
+		return t.record(q, &rec, detail)
 	})
 	switch {
 	case err != nil:
 		return signer.Recorded{}, err
 	case prior != nil:
-		return prior.recorded()
+		return j.readBack(prior)
 	}
 	return rec, nil
 }
 
-// record decides and appends the decision.
-func (t *turn) record(q question, rec *signer.Recorded, decide func(signer.Facts) signer.Decision) error {
-	var detail string
-	rec.Decision, detail = judge(decide, rec.Facts)
-	event := signer.Event{Proposal: &rec.Proposal, Facts: &rec.Facts, Decision: &rec.Decision, Detail: detail}
+// record appends a decision and does what follows from it: what waited before it waits
+// no longer, what is allowed is reserved, and what is asked about waits.
+func (t *turn) record(q question, rec *signer.Recorded, detail string) error {
+	event := signer.Event{Proposal: &rec.Proposal, Facts: &rec.Facts, Decision: &rec.Decision, Detail: detail, Waited: rec.Waited, Override: t.j.override}
 	switch rec.Decision.Verdict {
 	case signer.Allow:
 		event.Type = signer.EventAuthorized
+	case signer.Ask:
+		event.Type = signer.EventWaiting
+		rec.Waits = true
 	default:
-		if rec.Decision.Verdict != signer.Ask {
-			rec.Decision.Verdict = signer.Deny
-		}
-		if rec.Decision.Unrecorded {
-			return nil
-		}
 		event.Type = signer.EventDenied
+		q.candidate = nil
+	}
+	if q.candidate != nil {
+		event.Bundle = q.candidate.digest
 	}
 	var err error
 	if rec.Leaf, err = t.leaf(event); err != nil {
 		return err
 	}
-	p := &rec.Proposal
-	if err := t.j.db.exec(sqlAddRequest, p.Caller.ID(), p.Request.ID, int64(rec.Leaf)); err != nil {
+	if err := t.placed(rec); err != nil {
 		return err
 	}
-	if event.Type != signer.EventAuthorized {
+	if err := t.keep(q.candidate, rec.Leaf); err != nil {
+		return err
+	}
+	switch event.Type {
+	case signer.EventWaiting:
+		return t.wait(rec)
+	case signer.EventDenied:
 		return nil
 	}
-	if p.Request.Kind == signer.KindAdmin {
+	if rec.Proposal.Request.Kind == signer.KindAdmin {
 		if err := t.j.db.exec(sqlAddAct, int64(rec.Leaf)); err != nil {
 			return err
 		}
@@ -135,20 +150,38 @@ func (t *turn) record(q question, rec *signer.Recorded, decide func(signer.Facts
 	return t.reserve(q.asks, int64(rec.Leaf))
 }
 
-// judge asks for the decision and turns a panic into a refusal.
-func judge(decide func(signer.Facts) signer.Decision, f signer.Facts) (d signer.Decision, detail string) {
+// placed makes a decision the one of its request, in place of the record by which that
+// waited.
+func (t *turn) placed(rec *signer.Recorded) error {
+	caller, id := rec.Proposal.Caller.ID(), rec.Proposal.Request.ID
+	if rec.Waited == 0 {
+		return t.j.db.exec(sqlAddRequest, caller, id, int64(rec.Leaf))
+	}
+	if err := t.j.db.exec(sqlSetRequest, int64(rec.Leaf), caller, id); err != nil {
+		return err
+	}
+	return t.endWait(rec.Waited)
+}
+
+// judge asks for the decision, and turns a panic into a refusal and a verdict that does
+// not exist, too.
+func judge(decide func() signer.Decision) (d signer.Decision, detail string) {
 	defer func() {
 		if p := recover(); p != nil {
 			d = signer.Decision{Reason: "the policy could not be evaluated because of an internal error, so the request is refused; tell the operator"}
 			detail = fmt.Sprintf("policy panicked: %.500v", p)
 		}
 	}()
-	return decide(f), ""
+	d = decide()
+	if d.Verdict != signer.Allow && d.Verdict != signer.Ask {
+		d.Verdict = signer.Deny
+	}
+	return d, ""
 }
 
 // facts measures what a decision depends on.
 func (t *turn) facts(q question) (f signer.Facts, err error) {
-	f.Time, f.Wall = t.now, t.moment.wall
+	f.Time, f.Wall, f.Pending = t.now, t.moment.wall, t.j.waits.accounts[q.asks.Caller]
 	l, err := cover(t.j.ledger, t.j.db, q.needs, t.now, t.j.tree.size)
 	if err != nil {
 		return f, err
@@ -164,7 +197,7 @@ func (t *turn) facts(q question) (f signer.Facts, err error) {
 }
 
 // Facts implements [signer.Journal]. Of the proposal it looks at the fingerprint of
-// the key, the caller, and what the intent lets go to whom.
+// the key, the caller, the request's id, and what the intent lets go to whom.
 func (j *Journal) Facts(_ context.Context, p signer.Proposal, needs signer.Needs) (signer.Facts, error) {
 	q, err := newQuestion(p, needs)
 	if err != nil {
@@ -173,7 +206,13 @@ func (j *Journal) Facts(_ context.Context, p signer.Proposal, needs signer.Needs
 	var f signer.Facts
 	err = j.do(func(t *turn) error {
 		var err error
-		f, err = t.facts(q)
+		if f, err = t.facts(q); err != nil || f.Pending == 0 {
+			return err
+		}
+		own, err := t.waitsFor(p)
+		if own {
+			f.Pending--
+		}
 		return err
 	})
 	return f, err
@@ -189,43 +228,56 @@ func (j *Journal) Finish(_ context.Context, o signer.Outcome) (uint64, error) {
 	if event.Type == "" {
 		return 0, internal("an outcome has signatures, a result, or a code")
 	}
-	done := event.Type != signer.EventFailed
 	var leaf uint64
-	err := j.do(func(t *turn) error {
-		row := make(values, 3)
-		ok, err := j.db.row(sqlAuthorization, row, int64(o.Authorization))
-		if err != nil {
-			return err
-		}
-		if !ok || row[0] != string(signer.EventAuthorized) {
-			return internal("leaf %d is not an authorisation", o.Authorization)
-		}
-		if act := row[2] == int64(1); done && act != (event.Type == signer.EventActed) {
-			return internal("leaf %d does not authorise what was done", o.Authorization)
-		}
-		var first *receipt.Entry
-		if row[1] != nil {
-			if first, err = t.answer(o.Authorization); err != nil {
-				return err
-			}
-		}
-		answered := first != nil && first.Leaf.Type != signer.EventFailed
-		if answered && done {
-			ev, err := first.Event()
-			if err != nil {
-				return broken("%w", err)
-			}
-			if slices.EqualFunc(ev.Outcome.Signatures, o.Signatures, bytes.Equal) && bytes.Equal(ev.Outcome.Result, o.Result) {
-				leaf = first.Index
-				return nil
-			}
-		}
-		if leaf, err = t.leaf(event); err != nil || answered {
-			return err
-		}
-		return j.db.exec(sqlSetOutcome, int64(o.Authorization), int64(leaf), done)
+	err := j.do(func(t *turn) (err error) {
+		leaf, err = t.finish(event)
+		return err
 	})
 	return leaf, err
+}
+
+// finish records an outcome.
+func (t *turn) finish(event signer.Event) (leaf uint64, err error) {
+	j, o, done := t.j, *event.Outcome, event.Type != signer.EventFailed
+	row := make(values, 3)
+	ok, err := j.db.row(sqlAuthorization, row, int64(o.Authorization))
+	if err != nil {
+		return 0, err
+	}
+	if !ok || row[0] != string(signer.EventAuthorized) {
+		return 0, internal("leaf %d is not an authorisation", o.Authorization)
+	}
+	if act := row[2] == int64(1); done && act != (event.Type == signer.EventActed) {
+		return 0, internal("leaf %d does not authorise what was done", o.Authorization)
+	}
+	var first *receipt.Entry
+	if row[1] != nil {
+		if first, err = t.answer(o.Authorization); err != nil {
+			return 0, err
+		}
+	}
+	answered := first != nil && first.Leaf.Type != signer.EventFailed
+	if answered && done {
+		ev, err := first.Event()
+		if err != nil {
+			return 0, broken("%w", err)
+		}
+		if slices.EqualFunc(ev.Outcome.Signatures, o.Signatures, bytes.Equal) && bytes.Equal(ev.Outcome.Result, o.Result) {
+			return first.Index, nil
+		}
+	}
+	if leaf, err = t.leaf(event); err != nil {
+		return 0, err
+	}
+	if event.Type == signer.EventActed {
+		if err := t.thawed(o.Authorization, leaf); err != nil {
+			return 0, err
+		}
+	}
+	if answered {
+		return leaf, nil
+	}
+	return leaf, j.db.exec(sqlSetOutcome, int64(o.Authorization), int64(leaf), done)
 }
 
 // outcomeType is the type of the leaf for an outcome, empty where it is none.
@@ -253,7 +305,7 @@ func (j *Journal) Lookup(_ context.Context, caller, requestID string) (signer.Re
 	if err != nil || found == nil {
 		return signer.Recorded{}, false, err
 	}
-	rec, err := found.recorded()
+	rec, err := j.readBack(found)
 	return rec, err == nil, err
 }
 
@@ -262,6 +314,7 @@ func (j *Journal) Lookup(_ context.Context, caller, requestID string) (signer.Re
 type stored struct {
 	decision receipt.Entry
 	outcome  *receipt.Entry
+	heard    []receipt.Entry // while it waits
 }
 
 // find returns the record of a request, or nil.
@@ -286,6 +339,10 @@ func (t *turn) at(leaf int64) (*stored, error) {
 		return nil, err
 	}
 	t.bytes += len(s.decision.Body) // a batch bounds what it reads, too
+	if s.decision.Leaf.Type == signer.EventWaiting {
+		s.heard, err = t.heardOf(uint64(leaf))
+		return s, err
+	}
 	s.outcome, err = t.answer(uint64(leaf))
 	return s, err
 }
@@ -305,31 +362,37 @@ func (t *turn) answer(authorization uint64) (*receipt.Entry, error) {
 	return &e, err
 }
 
+// unreadable is the error of a record that cannot be parsed.
+func unreadable(err error) error {
+	return &signer.Error{Code: signer.CodeInternal, Detail: "the record of this request cannot be read back", Err: err}
+}
+
 // recorded parses the bodies.
 func (s *stored) recorded() (signer.Recorded, error) {
-	unreadable := func(err error) (signer.Recorded, error) {
-		return signer.Recorded{}, &signer.Error{Code: signer.CodeInternal, Detail: "the record of this request cannot be read back", Err: err}
-	}
 	ev, err := s.decision.Event()
 	if err != nil {
-		return unreadable(err)
+		return signer.Recorded{}, unreadable(err)
 	}
 	if ev.Proposal == nil || ev.Facts == nil || ev.Decision == nil {
-		return unreadable(fmt.Errorf("leaf %d is not a decision", s.decision.Index))
+		return signer.Recorded{}, unreadable(fmt.Errorf("leaf %d is not a decision", s.decision.Index))
 	}
 	rec := signer.Recorded{
 		Prior: true, Leaf: s.decision.Index, Time: ev.Time, RequestDigest: ev.Proposal.Request.Digest(),
 		Proposal: *ev.Proposal, Facts: *ev.Facts, Decision: *ev.Decision,
+		Waits: ev.Type == signer.EventWaiting, Waited: ev.Waited,
+	}
+	if rec.Heard, err = heardAbout(rec.Proposal, s.heard); err != nil {
+		return signer.Recorded{}, unreadable(err)
 	}
 	if s.outcome == nil {
 		return rec, nil
 	}
 	out, err := s.outcome.Event()
 	if err != nil {
-		return unreadable(err)
+		return signer.Recorded{}, unreadable(err)
 	}
 	if out.Outcome == nil {
-		return unreadable(fmt.Errorf("leaf %d is not an outcome", s.outcome.Index))
+		return signer.Recorded{}, unreadable(fmt.Errorf("leaf %d is not an outcome", s.outcome.Index))
 	}
 	rec.Outcome = out.Outcome
 	rec.Outcome.Leaf, rec.Outcome.Time = s.outcome.Index, out.Time

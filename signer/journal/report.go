@@ -27,7 +27,10 @@ type Report struct {
 	Acted       uint64 // outcomes of administrative acts that were done
 	Failed      uint64 // outcomes without
 	Unknown     uint64 // authorisations of which no outcome is known
-	Other       uint64 // starts, stops, changes of policy
+	Asked       uint64 // records that a proposal waits
+	Waiting     uint64 // of them, those that still do
+	Approvals   uint64 // approvals, rejections and withdrawals
+	Other       uint64 // starts, stops, changes of policy, freezes, overrides
 	Checkpoints uint64
 	// Covered is how many leaves the latest good checkpoint covers. What comes after
 	// is consistent, but nothing shows that it was not rewritten or cut off.

@@ -12,12 +12,12 @@ const applicationID = 0x53574a4c
 // schemaVersion is in PRAGMA user_version. A later one is refused by name: what a
 // version cannot hold, a program that knows no other would not heed. Version 1 has no
 // table acts; version 2 has none of what schemaRecipients has, nor callers in table
-// spends. See upgrade.
-const schemaVersion = 3
+// spends; version 3 has none of what schemaWaiting has. See upgrade.
+const schemaVersion = 4
 
 // Integers named time are nanoseconds since 1970. Amounts are decimal text, as
 // they do not fit SQLite's integers.
-const schema = schemaLog + schemaSpends + schemaActs + schemaRecipients
+const schema = schemaLog + schemaSpends + schemaActs + schemaRecipients + schemaWaiting
 
 // schemaLog is what every version has.
 const schemaLog = `
@@ -123,6 +123,52 @@ CREATE TABLE bundles (
 ) STRICT;
 `
 
+// schemaWaiting is what version 4 added.
+const schemaWaiting = `
+-- The requests that wait, by the leaf of the record that they do.
+CREATE TABLE waiting (
+	leaf     INTEGER PRIMARY KEY,
+	proposal BLOB NOT NULL UNIQUE,
+	caller   TEXT NOT NULL,
+	id       TEXT NOT NULL,
+	account  TEXT NOT NULL,
+	policy   BLOB NOT NULL,
+	time     INTEGER NOT NULL,
+	due      INTEGER NOT NULL,
+	deadline INTEGER NOT NULL,
+	heard    INTEGER NOT NULL
+) STRICT;
+
+-- What approvers said, each once, and the leaf by which the request waited that it is
+-- about; none: a freeze.
+CREATE TABLE approvals (
+	id      BLOB PRIMARY KEY,
+	leaf    INTEGER NOT NULL,
+	waiting INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX approvals_by_request ON approvals (waiting, leaf);
+
+-- The policies that requests would put in force, by the leaf of the record that the
+-- request waits or is authorised.
+CREATE TABLE candidates (
+	leaf    INTEGER PRIMARY KEY,
+	version BLOB NOT NULL,
+	bundle  BLOB NOT NULL
+) STRICT;
+CREATE INDEX candidates_by_version ON candidates (version);
+
+-- The leaves that say what people are asked and what came of it.
+CREATE TABLE proceedings (
+	leaf INTEGER PRIMARY KEY
+) STRICT;
+
+-- The last leaf of each of the types started, frozen and overridden.
+CREATE TABLE latest (
+	type TEXT PRIMARY KEY,
+	leaf INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+`
+
 // The statements of the journal in service.
 const (
 	sqlAddLeaf       = `INSERT INTO leaves (leaf, time, type, salt, body) VALUES (?, ?, ?, ?, ?)`
@@ -136,6 +182,7 @@ const (
 	sqlLastCommit    = `SELECT first, length(hashes), boot, since_boot FROM commits ORDER BY first DESC LIMIT 1`
 	sqlAddRequest    = `INSERT INTO requests (caller, id, leaf) VALUES (?, ?, ?)`
 	sqlGetRequest    = `SELECT leaf FROM requests WHERE caller = ? AND id = ?`
+	sqlSetRequest    = `UPDATE requests SET leaf = ? WHERE caller = ? AND id = ?`
 	sqlSetOutcome    = `INSERT OR REPLACE INTO outcomes (authorization, leaf, signed) VALUES (?, ?, ?)`
 	sqlGetOutcome    = `SELECT leaf, signed FROM outcomes WHERE authorization = ?`
 	sqlAddAct        = `INSERT INTO acts (leaf) VALUES (?)`
@@ -153,6 +200,21 @@ const (
 	sqlAddBundle     = `INSERT INTO bundles (sha256, body) VALUES (?, ?) ON CONFLICT DO NOTHING`
 	sqlGetBundle     = `SELECT body FROM bundles WHERE sha256 = ?`
 	sqlLatestBundle  = `SELECT sha256, body FROM policies JOIN bundles ON sha256 = bundle WHERE version = ? ORDER BY leaf DESC LIMIT 1`
+	sqlAddCandidate  = `INSERT INTO candidates (leaf, version, bundle) VALUES (?, ?, ?)`
+	sqlGetCandidate  = `SELECT version, bundle FROM candidates WHERE leaf = ?`
+	sqlCandidate     = `SELECT sha256, body FROM candidates JOIN bundles ON sha256 = bundle WHERE version = ? ORDER BY leaf DESC LIMIT 1`
+	sqlAddWaiting    = `INSERT INTO waiting (leaf, proposal, caller, id, account, policy, time, due, deadline, heard) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)`
+	sqlSetHeard      = `UPDATE waiting SET heard = ? WHERE leaf = ?`
+	sqlEndWaiting    = `DELETE FROM waiting WHERE leaf = ?`
+	sqlAllWaiting    = `SELECT leaf, proposal, caller, id, account, policy, time, due, deadline, heard FROM waiting ORDER BY leaf`
+	sqlAddApproval   = `INSERT INTO approvals (id, leaf, waiting) VALUES (?, ?, ?)`
+	sqlGetApproval   = `SELECT leaf, waiting FROM approvals WHERE id = ?`
+	sqlHeardOf       = `SELECT leaf, time, type, salt, body FROM approvals JOIN leaves USING (leaf) WHERE waiting = ? ORDER BY leaf`
+	sqlAddProceeding = `INSERT INTO proceedings (leaf) VALUES (?)`
+	sqlProceedings   = `SELECT proceedings.leaf, time, type, salt, body FROM proceedings CROSS JOIN leaves USING (leaf) WHERE proceedings.leaf > ? ORDER BY proceedings.leaf LIMIT ?`
+	sqlLastProceeded = `SELECT ifnull(max(leaf), 0) FROM proceedings`
+	sqlSetLatest     = `INSERT OR REPLACE INTO latest (type, leaf) VALUES (?, ?)`
+	sqlGetLatest     = `SELECT leaf FROM latest WHERE type = ?`
 	sqlAddCheckpoint = `INSERT INTO checkpoints (size, time, note) VALUES (?, ?, ?)`
 	sqlCheckpoint    = `SELECT time, note FROM checkpoints ORDER BY size DESC LIMIT 1`
 	sqlGetMeta       = `SELECT value FROM meta WHERE name = ?`

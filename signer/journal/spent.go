@@ -136,7 +136,7 @@ func (t *turn) reserve(s ledger.Spending, leaf int64) error {
 	if err != nil {
 		return err
 	}
-	t.recipients += added
+	t.pages += added
 	t.j.ledger.Add(s)
 	return nil
 }

@@ -21,13 +21,21 @@ func upgrade(d *db, from int64, tell func(done, of uint64)) error {
 				return err
 			}
 		}
-		if err := d.script("ALTER TABLE spends RENAME TO older_spends;" + schemaSpends + schemaRecipients); err != nil {
+		if from < 3 {
+			if err := d.script("ALTER TABLE spends RENAME TO older_spends;" + schemaSpends + schemaRecipients); err != nil {
+				return err
+			}
+			if err := derive(d, tell); err != nil {
+				return err
+			}
+			if err := d.script("DROP TABLE older_spends"); err != nil {
+				return err
+			}
+		}
+		if err := d.script(schemaWaiting + deriveLatest); err != nil {
 			return err
 		}
-		if err := derive(d, tell); err != nil {
-			return err
-		}
-		return d.script(fmt.Sprintf("DROP TABLE older_spends; PRAGMA user_version = %d; COMMIT", schemaVersion))
+		return d.script(fmt.Sprintf("PRAGMA user_version = %d; COMMIT", schemaVersion))
 	}()
 	if err != nil {
 		return fmt.Errorf("bring it from schema version %d to %d: %w", from, schemaVersion, err)
@@ -35,6 +43,10 @@ func upgrade(d *db, from int64, tell func(done, of uint64)) error {
 	// All of it went through the write-ahead log, which begins anew and small.
 	return d.script("PRAGMA wal_checkpoint(TRUNCATE)")
 }
+
+// deriveLatest fills the tables of version 4: in earlier ones nothing waited, and what
+// policy would have asked about was refused.
+const deriveLatest = `INSERT INTO latest SELECT 'started', max(leaf) FROM leaves WHERE type = 'started' HAVING count(*) > 0`
 
 const (
 	sqlSize             = `SELECT ifnull(max(leaf) + 1, 0) FROM leaves`

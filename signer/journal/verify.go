@@ -53,8 +53,10 @@ const (
 // Verify reads a journal that no daemon has open, recomputes everything from the
 // bodies, and reports what it holds and what is wrong: bodies against leaves,
 // leaves against the tree, the tree against every checkpoint, each table against
-// the bodies, every decision's facts against the records before it, and every
-// signature against its authorisation. It changes nothing. The error says why the
+// the bodies, every decision's facts against the records before it, every authorisation
+// of what waited against the approvals that it counts, and every signature against its
+// authorisation. It changes nothing. Whether an approval's own signature verifies is not
+// looked at: whose key it is, the policy of the time says. The error says why the
 // journal could not be read at all; what is wrong with its content is in the
 // report.
 func Verify(ctx context.Context, c VerifyConfig) (Report, error) {
@@ -65,7 +67,10 @@ func Verify(ctx context.Context, c VerifyConfig) (Report, error) {
 	if err != nil {
 		return Report{}, fmt.Errorf("verify journal %s: %w", c.Path, err)
 	}
-	a := &audit{c: c, d: d, ledger: ledger.Over(), roots: map[uint64][]signedRoot{}, off: map[string]int64{}, bundles: map[[32]byte]bool{}}
+	a := &audit{
+		c: c, d: d, ledger: ledger.Over(), roots: map[uint64][]signedRoot{}, off: map[string]int64{}, bundles: map[[32]byte]bool{},
+		people: newProceedings(),
+	}
 	a.rep.Key = c.Trusted.String()
 	err = a.run(ctx)
 	if err = errors.Join(err, d.close(), release()); err != nil {
@@ -132,6 +137,7 @@ type audit struct {
 	policies uint64                  // leaves that put a policy in force
 	bundles  map[[32]byte]bool       // that such leaves name
 	off      map[string]int64        // leaves that disabled keys, by fingerprint
+	people   *proceedings            // what waits, and what was heard
 	version  int64                   // of the schema
 	cut      bool                    // a leaf is missing or unreadable; the walk ended there
 
@@ -175,6 +181,10 @@ func (a *audit) run(ctx context.Context) error {
 	}
 	a.rep.Leaves, a.rep.Root, a.rep.Last = uint64(a.tree.size), a.tree.root(), a.last
 	a.rep.Unknown = a.rep.Authorized - min(a.rep.Authorized, a.answered)
+	a.rep.Waiting = uint64(len(a.people.byLeaf))
+	if err := a.stillWaiting(); err != nil {
+		return err
+	}
 	return a.leftovers()
 }
 
@@ -382,7 +392,7 @@ func (a *audit) leftovers() error {
 		want         uint64
 	}
 	tables := []count{
-		{sqlCountRequests, "requests", a.rep.Authorized + a.rep.Denied},
+		{sqlCountRequests, "requests", a.rep.Authorized + a.rep.Denied + a.rep.Waiting},
 		{sqlCountOutcomes, "outcomes", a.answered},
 	}
 	if a.version >= 2 {
@@ -391,6 +401,11 @@ func (a *audit) leftovers() error {
 	if a.version >= 3 {
 		tables = append(tables, count{sqlCountKnown, "recipients", a.known}, count{sqlCountPolicies, "policies", a.policies},
 			count{sqlCountBundles, "bundles", uint64(len(a.bundles))})
+	}
+	if a.version >= 4 {
+		w := a.people
+		tables = append(tables, count{sqlCountApprovals, "approvals", w.approvals}, count{sqlCountCandidates, "candidates", w.candidates},
+			count{sqlCountProceedings, "proceedings", w.leaves}, count{sqlCountLatest, "latest", uint64(len(w.latest))})
 	}
 	for _, t := range tables {
 		n, err := a.d.integer(t.query)

@@ -17,7 +17,7 @@ const (
 	walPages  = 4096
 	walSize   = (walPages + walPages/4) * (pageSize + 24)
 	walChunk  = 256 << 10
-	walPerRow = 3 // pages that a record touches, about, besides its body and what recipients are new
+	walPerRow = 3 // pages that a record touches, about, besides its body and what it counts in pages itself
 )
 
 // tend is the one background goroutine of a journal. Close waits for it.
@@ -43,7 +43,7 @@ func (j *Journal) tend() {
 // grown keeps count of the write-ahead log after a commit, roughly and rather too
 // much than too little, and has it moved before it outgrows its file.
 func (j *Journal) grown(t *turn) {
-	j.backlog += walPerRow*(1+len(t.ran)) + 2*t.bytes/pageSize + t.recipients
+	j.backlog += walPerRow*(1+len(t.ran)) + 2*t.bytes/pageSize + t.pages
 	switch {
 	case j.backlog < walPages:
 		return

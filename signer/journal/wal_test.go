@@ -32,6 +32,7 @@ func TestTheLogHasItsSizeBeforeItIsNeededAndKeepsIt(t *testing.T) {
 	path := privateFile(t)
 	j := open(t, newHost().config(path))
 	grownLog(t, path)
+	j.takeTurn(func() {}) // a chunk is written in a turn, and the file's size is seen to grow with it
 	before := walFileSize(t, path)
 	detail := strings.Repeat("x", 200<<10)
 	for range 3 * walSize / len(detail) {

@@ -42,7 +42,9 @@ type turn struct {
 	ran     []*op
 	settled bool
 
-	recipients int // that became known
+	pages int // of the write-ahead log, about, beyond those of a plain record
+
+	proceeded uint64 // the last leaf that is a proceeding; 0: none is
 }
 
 // do queues an operation and returns once it has been run and committed. There is
@@ -207,6 +209,9 @@ func (t *turn) commit() error {
 		return t.j.stop(err)
 	}
 	t.j.size.Store(uint64(t.j.tree.size))
+	if t.proceeded > 0 {
+		t.j.proceed(t.proceeded)
+	}
 	t.j.grown(t)
 	return nil
 }
@@ -227,12 +232,17 @@ func (j *Journal) stop(cause error) error {
 	// error says more.
 	_ = j.db.script("ROLLBACK")
 	j.announce(func() { j.pub.ended, j.pub.failure = j.stopped, cause })
+	j.proceed(0)
 	return j.stopped
 }
 
-// leaf appends an event to the log and the tree. It sets the event's times.
+// leaf appends an event to the log, the tree and the index of proceedings. It sets the
+// event's times.
 func (t *turn) leaf(e signer.Event) (uint64, error) {
 	j := t.j
+	if j.tree.size == 0 && proceeds(e) { // leaf 0 stands for none
+		return 0, internal("a journal begins with a start, not with an event of type %s; record that the daemon started first", e.Type)
+	}
 	e.Time, e.Wall = t.now, t.moment.wall
 	body := e.Canonical()
 	var salt [32]byte
@@ -257,5 +267,5 @@ func (t *turn) leaf(e signer.Event) (uint64, error) {
 	t.hashes = j.tree.append(t.hashes, hash)
 	t.leaves++
 	t.bytes += len(body)
-	return uint64(n), nil
+	return uint64(n), t.index(e, n)
 }

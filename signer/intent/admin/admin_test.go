@@ -49,8 +49,16 @@ var good = map[string]struct {
 	"enable":            {`{"act":"keys.enable","key":"hot","reason":"found"}`, signer.ClassKeyEnable, map[string]string{"key": "hot", "reason": "found"}},
 	"rotate":            {`{"act":"keys.rotate","key":"hot","successor":"hot-2"}`, signer.ClassKeyRotate, map[string]string{"key": "hot", "successor": "hot-2"}},
 	"change the policy": {`{"act":"policy.change","from":"` + versionA + `","reason":"a vendor moved","to":"` + versionB + `"}`, signer.ClassPolicyChange, map[string]string{"from": versionA, "to": versionB, "reason": "a vendor moved"}},
-	"duplicate":         {`{"act":"keys.duplicate","key":"hot","target":"aGVsbG8="}`, signer.ClassKeyDuplicate, map[string]string{"key": "hot", "target_digest": "0x2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"}},
-	"duplicate a test":  {`{"act":"keys.duplicate","key":"hot","target":"aGVsbG8=","test_exception":"swtpm of the drill"}`, signer.ClassKeyDuplicate, map[string]string{"key": "hot", "target_digest": "0x2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824", "test_exception": "swtpm of the drill"}},
+	"change it by a recovery": {
+		`{"act":"policy.change","from":"` + versionA + `","reason":"the treasury lost its tokens","recovery":true,"to":"` + versionB + `"}`, signer.ClassPolicyChange,
+		map[string]string{"from": versionA, "to": versionB, "reason": "the treasury lost its tokens", "recovery": "true"},
+	},
+	"trust the file":                {`{"act":"policy.trust_file","reason":"a test host"}`, signer.ClassTrustFile, map[string]string{"reason": "a test host"}},
+	"trust the file, by a recovery": {`{"act":"policy.trust_file","reason":"x","recovery":true}`, signer.ClassTrustFile, map[string]string{"reason": "x", "recovery": "true"}},
+	"thaw":                          {`{"act":"thaw","reason":"it was a drill"}`, signer.ClassThaw, map[string]string{"reason": "it was a drill"}},
+	"thaw, by a recovery":           {`{"act":"thaw","reason":"x","recovery":true}`, signer.ClassThaw, map[string]string{"reason": "x", "recovery": "true"}},
+	"duplicate":                     {`{"act":"keys.duplicate","key":"hot","target":"aGVsbG8="}`, signer.ClassKeyDuplicate, map[string]string{"key": "hot", "target_digest": "0x2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"}},
+	"duplicate a test":              {`{"act":"keys.duplicate","key":"hot","target":"aGVsbG8=","test_exception":"swtpm of the drill"}`, signer.ClassKeyDuplicate, map[string]string{"key": "hot", "target_digest": "0x2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824", "test_exception": "swtpm of the drill"}},
 }
 
 func TestDecode(t *testing.T) {
@@ -99,6 +107,26 @@ func TestAllOfAnOrderIsShown(t *testing.T) {
 	in, err = admin.Decoder{}.Decode([]byte(good["import"].payload), itself, signer.Book{})
 	if err != nil || len(in.Warnings) != 1 || in.Warnings[0].Code != admin.WarnKeyImported {
 		t.Errorf("warnings of an import = %v, %v", in.Warnings, err)
+	}
+}
+
+// Whoever approves a recovery does it with open eyes, whichever act it is.
+func TestARecoveryIsShownAsBreakGlass(t *testing.T) {
+	for name, want := range map[string][]string{
+		"change it by a recovery": {admin.WarnRecovery}, "trust the file, by a recovery": {admin.WarnRecovery, admin.WarnTrustFile}, "thaw, by a recovery": {admin.WarnRecovery},
+		"change the policy": nil, "trust the file": {admin.WarnTrustFile}, "thaw": nil,
+	} {
+		in, err := admin.Decoder{}.Decode([]byte(good[name].payload), itself, signer.Book{})
+		var codes []string
+		for _, w := range in.Warnings {
+			codes = append(codes, w.Code)
+			if w.Code == admin.WarnRecovery && (w.Severity != signer.SeverityDanger || !strings.HasPrefix(w.Text, "break-glass: ")) {
+				t.Errorf("%s: %+v", name, w)
+			}
+		}
+		if err != nil || !slices.Equal(codes, want) {
+			t.Errorf("%s: warnings %q, %v; want %q", name, codes, err, want)
+		}
 	}
 }
 
@@ -151,6 +179,13 @@ func TestDecodeRefuses(t *testing.T) {
 		"a version that is cut off":        {`{"act":"policy.change","from":"` + versionA + `","reason":"x","to":"` + versionB[:8] + `"}`, "64 hexadecimal digits"},
 		"a change of policy with a key":    {`{"act":"policy.change","from":"` + versionA + `","key":"hot","reason":"x","to":"` + versionB + `"}`, "it has no key"},
 		"a key that is sent somewhere":     {`{"act":"keys.disable","key":"hot","reason":"x","to":"` + versionB + `"}`, "it has no to"},
+		"a thaw for no reason":             {`{"act":"thaw"}`, "reason is missing"},
+		"trust in a file for no reason":    {`{"act":"policy.trust_file","recovery":true}`, "reason is missing"},
+		"a thaw of a key":                  {`{"act":"thaw","key":"hot","reason":"x"}`, "it has no key"},
+		"a recovery of another act":        {`{"act":"keys.enable","key":"hot","reason":"x","recovery":true}`, "it has no recovery"},
+		"a recovery that is none":          {`{"act":"thaw","reason":"x","recovery":false}`, "not in canonical form"},
+		"a recovery in quotes":             {`{"act":"thaw","reason":"x","recovery":"true"}`, "recovery"},
+		"a recovery ahead of the reason":   {`{"act":"thaw","recovery":true,"reason":"x"}`, "not in canonical form"},
 		"a challenge that no device takes": {`{"act":"keys.attest","challenge":"` + long + `","key":"hot"}`, "the most is 32"},
 	} {
 		t.Run(name, func(t *testing.T) {

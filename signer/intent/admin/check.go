@@ -33,7 +33,9 @@ var acts = map[string]act{
 	ActEnable:    {signer.ClassKeyEnable, []string{"key", "reason"}, nil},
 	ActRotate:    {signer.ClassKeyRotate, []string{"key", "successor"}, nil},
 	ActDuplicate: {signer.ClassKeyDuplicate, []string{"key", "target"}, []string{"test_exception"}},
-	ActPolicy:    {signer.ClassPolicyChange, []string{"from", "to", "reason"}, nil},
+	ActPolicy:    {signer.ClassPolicyChange, []string{"from", "to", "reason"}, []string{"recovery"}},
+	ActTrustFile: {signer.ClassTrustFile, []string{"reason"}, []string{"recovery"}},
+	ActThaw:      {signer.ClassThaw, []string{"reason"}, []string{"recovery"}},
 }
 
 // field is one field of an order.
@@ -54,6 +56,7 @@ func (o *Order) fields() []field {
 		{"name", o.Name != "", func() error { return checkName("name", o.Name) }},
 		{"options", len(o.Options) > 0, o.checkOptions},
 		{"reason", o.Reason != "", func() error { return checkText("reason", o.Reason) }},
+		{"recovery", o.Recovery, func() error { return nil }},
 		{"successor", o.Successor != "", func() error { return checkName("successor", o.Successor) }},
 		{"target", o.Target != "", func() error { return checkBytes("target", o.Target, maxBlob) }},
 		{"test_exception", o.TestException != "", func() error { return checkText("test_exception", o.TestException) }},
@@ -67,7 +70,7 @@ func (o *Order) fields() []field {
 func (o *Order) check() error {
 	a, ok := acts[o.Act]
 	if !ok {
-		return signer.Invalid("administrative request: no act is named %.40q; there are: keys.create, keys.import, keys.attest, keys.disable, keys.enable, keys.rotate, keys.duplicate, policy.change", o.Act)
+		return signer.Invalid("administrative request: no act is named %.40q; there are: keys.create, keys.import, keys.attest, keys.disable, keys.enable, keys.rotate, keys.duplicate, policy.change, policy.trust_file, thaw", o.Act)
 	}
 	for _, f := range o.fields() {
 		must := slices.Contains(a.must, f.name)

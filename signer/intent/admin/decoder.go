@@ -15,7 +15,9 @@ import (
 // The codes of warnings.
 const (
 	WarnKeyImported   = "admin_key_imported"
+	WarnRecovery      = "admin_recovery"
 	WarnTestException = "admin_test_exception"
+	WarnTrustFile     = "admin_trust_file"
 )
 
 // Decoder decodes kind "sealward.admin".
@@ -24,7 +26,7 @@ type Decoder struct{}
 var _ signer.Decoder = Decoder{}
 
 // Version implements [signer.Decoder].
-func (Decoder) Version() string { return "sealward.admin/2" }
+func (Decoder) Version() string { return "sealward.admin/3" }
 
 // Decode implements [signer.Decoder].
 func (d Decoder) Decode(payload []byte, key signer.KeyInfo, book signer.Book) (signer.Intent, error) {
@@ -58,15 +60,25 @@ func (Decoder) Preview(payload []byte, _ string, _ signer.Book) (signer.Intent, 
 			in.Digests = append(in.Digests, signer.Digest{Name: b.name, Value: sum})
 		}
 	}
-	if o.Act == ActImport {
-		in.Warnings = append(in.Warnings, signer.Warning{Code: WarnKeyImported, Severity: signer.SeverityWarn,
-			Text: "the key was made elsewhere, and copies of it may be there"})
-	}
-	if o.TestException != "" {
-		in.Warnings = append(in.Warnings, signer.Warning{Code: WarnTestException, Severity: signer.SeverityDanger,
-			Text: "the target need not prove that it is a genuine device: whoever made it may be able to read the key"})
-	}
+	in.Warnings = o.warnings()
 	return in, nil
+}
+
+// warnings are what whoever approves an order should know before its details.
+func (o *Order) warnings() (out []signer.Warning) {
+	warn := func(is bool, code string, severity signer.Severity, text string) {
+		if is {
+			out = append(out, signer.Warning{Code: code, Severity: severity, Text: text})
+		}
+	}
+	warn(o.Act == ActImport, WarnKeyImported, signer.SeverityWarn, "the key was made elsewhere, and copies of it may be there")
+	warn(o.TestException != "", WarnTestException, signer.SeverityDanger,
+		"the target need not prove that it is a genuine device: whoever made it may be able to read the key")
+	warn(o.Recovery, WarnRecovery, signer.SeverityDanger,
+		"break-glass: the recovery quorum alone decides this, and no rule of the policy has a say; approve it only if those whom the rules name cannot")
+	warn(o.Act == ActTrustFile, WarnTrustFile, signer.SeverityWarn,
+		"whoever can write the policy's file on the host can then change the policy without asking anybody")
+	return out
 }
 
 // Recognises implements [signer.Decoder].
@@ -94,6 +106,9 @@ func (o *Order) attributes() map[string]string {
 	set(signer.AttributePolicyFrom, o.From)
 	set(signer.AttributePolicyTo, o.To)
 	set(signer.AttributeAlgorithm, string(o.Algorithm))
+	if o.Recovery {
+		set(signer.AttributeRecovery, "true")
+	}
 	set("name", o.Name)
 	set("token", o.Token)
 	set("test_exception", o.TestException)

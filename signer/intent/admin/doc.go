@@ -1,6 +1,6 @@
 // Package admin reads administrative requests: payloads of kind "sealward.admin" that
-// create, import, attest, disable, enable, rotate and duplicate keys, and put another
-// policy in force. Such a request goes through the same pipeline as any other, and ends
+// create, import, attest, disable, enable, rotate and duplicate keys, put another policy
+// in force, trust its file, and end a freeze. Such a request goes through the same pipeline as any other, and ends
 // at the record and an act instead of a signature.
 //
 // # Order of work

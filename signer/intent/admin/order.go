@@ -20,6 +20,8 @@ const (
 	ActRotate    = "keys.rotate"
 	ActDuplicate = "keys.duplicate"
 	ActPolicy    = "policy.change"
+	ActTrustFile = "policy.trust_file"
+	ActThaw      = "thaw"
 )
 
 // Order is what an administrative request asks for. Which fields an act has, and what
@@ -36,6 +38,7 @@ type Order struct {
 	Name          string            `json:"name,omitempty"`
 	Options       map[string]string `json:"options,omitempty"`
 	Reason        string            `json:"reason,omitempty"`
+	Recovery      bool              `json:"recovery,omitempty"` // the recovery quorum is asked, in place of the rules
 	Successor     string            `json:"successor,omitempty"`
 	Target        string            `json:"target,omitempty"` // base64
 	TestException string            `json:"test_exception,omitempty"`

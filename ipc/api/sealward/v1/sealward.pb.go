@@ -139,9 +139,12 @@ type SignRequest struct {
 	// not finished by then goes on, and answers "pending".
 	Wait *durationpb.Duration `protobuf:"bytes,2,opt,name=wait,proto3" json:"wait,omitempty"`
 	// Whether to wait for a checkpoint and return the proof of inclusion.
-	Proof         bool `protobuf:"varint,3,opt,name=proof,proto3" json:"proof,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Proof bool `protobuf:"varint,3,opt,name=proof,proto3" json:"proof,omitempty"`
+	// Whether the wait is for approvals and delays, too. Without it, a request that waits
+	// for them is answered "waiting" at once.
+	WaitForApprovals bool `protobuf:"varint,4,opt,name=wait_for_approvals,json=waitForApprovals,proto3" json:"wait_for_approvals,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *SignRequest) Reset() {
@@ -191,6 +194,13 @@ func (x *SignRequest) GetWait() *durationpb.Duration {
 func (x *SignRequest) GetProof() bool {
 	if x != nil {
 		return x.Proof
+	}
+	return false
+}
+
+func (x *SignRequest) GetWaitForApprovals() bool {
+	if x != nil {
+		return x.WaitForApprovals
 	}
 	return false
 }
@@ -573,7 +583,7 @@ type GetRequestResponse struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Id     string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Caller string                 `protobuf:"bytes,2,opt,name=caller,proto3" json:"caller,omitempty"`
-	// "denied", "signed", "acted" (an administrative request was done), "failed" (may
+	// "waiting" (for approvals, or for time to pass), "denied", "signed", "acted" (an administrative request was done), "failed" (may
 	// be asked again), or "outcome_unknown"
 	// (authorised; no signature on record yet).
 	State       string                 `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
@@ -590,8 +600,13 @@ type GetRequestResponse struct {
 	// Why it failed.
 	Detail         string `protobuf:"bytes,14,opt,name=detail,proto3" json:"detail,omitempty"`
 	ProposalDigest string `protobuf:"bytes,15,opt,name=proposal_digest,json=proposalDigest,proto3" json:"proposal_digest,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Of a request that waits, or did.
+	Quorums       []*QuorumState         `protobuf:"bytes,16,rep,name=quorums,proto3" json:"quorums,omitempty"`
+	Due           *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=due,proto3" json:"due,omitempty"`
+	Deadline      *timestamppb.Timestamp `protobuf:"bytes,18,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	Heard         []*HeardApproval       `protobuf:"bytes,19,rep,name=heard,proto3" json:"heard,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetRequestResponse) Reset() {
@@ -729,6 +744,34 @@ func (x *GetRequestResponse) GetProposalDigest() string {
 	return ""
 }
 
+func (x *GetRequestResponse) GetQuorums() []*QuorumState {
+	if x != nil {
+		return x.Quorums
+	}
+	return nil
+}
+
+func (x *GetRequestResponse) GetDue() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Due
+	}
+	return nil
+}
+
+func (x *GetRequestResponse) GetDeadline() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Deadline
+	}
+	return nil
+}
+
+func (x *GetRequestResponse) GetHeard() []*HeardApproval {
+	if x != nil {
+		return x.Heard
+	}
+	return nil
+}
+
 type WatchRequestRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -803,7 +846,7 @@ func (x *WatchRequestRequest) GetWait() *durationpb.Duration {
 type WatchRequestResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// "unknown" (not on record), "running", "touch" (somebody has to touch the device
-	// now), or "done": GetRequest has the rest.
+	// now), "waiting" (for approvals, or for time to pass), or "done": GetRequest has the rest.
 	State         string `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2265,8 +2308,19 @@ type GetStatusResponse struct {
 	// Set when the journal stopped; nothing is signed until a restart.
 	JournalError string `protobuf:"bytes,14,opt,name=journal_error,json=journalError,proto3" json:"journal_error,omitempty"`
 	// What the operator should know; empty when all is well, and on the sign socket.
-	Notices       []string       `protobuf:"bytes,15,rep,name=notices,proto3" json:"notices,omitempty"`
-	Tokens        []*TokenHealth `protobuf:"bytes,16,rep,name=tokens,proto3" json:"tokens,omitempty"`
+	Notices []string       `protobuf:"bytes,15,rep,name=notices,proto3" json:"notices,omitempty"`
+	Tokens  []*TokenHealth `protobuf:"bytes,16,rep,name=tokens,proto3" json:"tokens,omitempty"`
+	// Why nothing is signed until a thaw; empty when it is not frozen.
+	Frozen string `protobuf:"bytes,17,opt,name=frozen,proto3" json:"frozen,omitempty"`
+	// How many requests wait; on the admin socket.
+	Pending uint64 `protobuf:"varint,18,opt,name=pending,proto3" json:"pending,omitempty"`
+	// The leaf of the last policy that root put in force and nobody approved; 0: none.
+	Overridden uint64 `protobuf:"varint,19,opt,name=overridden,proto3" json:"overridden,omitempty"`
+	// Whether the policy on disk is put in force without being asked for.
+	TrustsPolicyFile bool `protobuf:"varint,20,opt,name=trusts_policy_file,json=trustsPolicyFile,proto3" json:"trusts_policy_file,omitempty"`
+	// How the policy on disk differs from the one in force; empty where it does not, and
+	// on the sign socket.
+	PolicyFile    string `protobuf:"bytes,21,opt,name=policy_file,json=policyFile,proto3" json:"policy_file,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2411,6 +2465,41 @@ func (x *GetStatusResponse) GetTokens() []*TokenHealth {
 		return x.Tokens
 	}
 	return nil
+}
+
+func (x *GetStatusResponse) GetFrozen() string {
+	if x != nil {
+		return x.Frozen
+	}
+	return ""
+}
+
+func (x *GetStatusResponse) GetPending() uint64 {
+	if x != nil {
+		return x.Pending
+	}
+	return 0
+}
+
+func (x *GetStatusResponse) GetOverridden() uint64 {
+	if x != nil {
+		return x.Overridden
+	}
+	return 0
+}
+
+func (x *GetStatusResponse) GetTrustsPolicyFile() bool {
+	if x != nil {
+		return x.TrustsPolicyFile
+	}
+	return false
+}
+
+func (x *GetStatusResponse) GetPolicyFile() string {
+	if x != nil {
+		return x.PolicyFile
+	}
+	return ""
 }
 
 type KeyHealth struct {
@@ -3174,6 +3263,10 @@ type Quorum struct {
 	Group         string `protobuf:"bytes,3,opt,name=group,proto3" json:"group,omitempty"`
 	Approvals     uint32 `protobuf:"varint,4,opt,name=approvals,proto3" json:"approvals,omitempty"`
 	ExcludeCaller bool   `protobuf:"varint,5,opt,name=exclude_caller,json=excludeCaller,proto3" json:"exclude_caller,omitempty"`
+	// A group of which one at least must be among them.
+	Including string `protobuf:"bytes,6,opt,name=including,proto3" json:"including,omitempty"`
+	// With how many devices of their own each must approve, where that is more than one.
+	Devices       uint32 `protobuf:"varint,7,opt,name=devices,proto3" json:"devices,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3241,6 +3334,20 @@ func (x *Quorum) GetExcludeCaller() bool {
 		return x.ExcludeCaller
 	}
 	return false
+}
+
+func (x *Quorum) GetIncluding() string {
+	if x != nil {
+		return x.Including
+	}
+	return ""
+}
+
+func (x *Quorum) GetDevices() uint32 {
+	if x != nil {
+		return x.Devices
+	}
+	return 0
 }
 
 type LimitUse struct {
@@ -3362,6 +3469,1193 @@ func (x *LimitUse) GetSubject() string {
 	return ""
 }
 
+type CancelRequestRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Why, for the record.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelRequestRequest) Reset() {
+	*x = CancelRequestRequest{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelRequestRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelRequestRequest) ProtoMessage() {}
+
+func (x *CancelRequestRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelRequestRequest.ProtoReflect.Descriptor instead.
+func (*CancelRequestRequest) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *CancelRequestRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *CancelRequestRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type CancelRequestResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelRequestResponse) Reset() {
+	*x = CancelRequestResponse{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelRequestResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelRequestResponse) ProtoMessage() {}
+
+func (x *CancelRequestResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelRequestResponse.ProtoReflect.Descriptor instead.
+func (*CancelRequestResponse) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{48}
+}
+
+type ListPendingRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Those after this leaf; the first ones when it is 0.
+	After uint64 `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"`
+	// 100 by default, 1000 at most.
+	Limit         uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPendingRequest) Reset() {
+	*x = ListPendingRequest{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPendingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPendingRequest) ProtoMessage() {}
+
+func (x *ListPendingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPendingRequest.ProtoReflect.Descriptor instead.
+func (*ListPendingRequest) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *ListPendingRequest) GetAfter() uint64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+func (x *ListPendingRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type ListPendingResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Pending []*Pending             `protobuf:"bytes,1,rep,name=pending,proto3" json:"pending,omitempty"`
+	// From where WatchPending goes on.
+	Position      uint64 `protobuf:"varint,2,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPendingResponse) Reset() {
+	*x = ListPendingResponse{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPendingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPendingResponse) ProtoMessage() {}
+
+func (x *ListPendingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPendingResponse.ProtoReflect.Descriptor instead.
+func (*ListPendingResponse) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *ListPendingResponse) GetPending() []*Pending {
+	if x != nil {
+		return x.Pending
+	}
+	return nil
+}
+
+func (x *ListPendingResponse) GetPosition() uint64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+// Pending is a request that waits, or did.
+type Pending struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The digest that approvals are about, in hexadecimal.
+	Proposal string `protobuf:"bytes,1,opt,name=proposal,proto3" json:"proposal,omitempty"`
+	// The leaf of the record that it waits.
+	Leaf uint64 `protobuf:"varint,2,opt,name=leaf,proto3" json:"leaf,omitempty"`
+	// "uid:1000", and the account's name.
+	Caller string `protobuf:"bytes,3,opt,name=caller,proto3" json:"caller,omitempty"`
+	User   string `protobuf:"bytes,4,opt,name=user,proto3" json:"user,omitempty"`
+	Id     string `protobuf:"bytes,5,opt,name=id,proto3" json:"id,omitempty"`
+	Key    string `protobuf:"bytes,6,opt,name=key,proto3" json:"key,omitempty"`
+	Kind   string `protobuf:"bytes,7,opt,name=kind,proto3" json:"kind,omitempty"`
+	// The class of the worst effect.
+	Class   string      `protobuf:"bytes,8,opt,name=class,proto3" json:"class,omitempty"`
+	Outflow []*Quantity `protobuf:"bytes,9,rep,name=outflow,proto3" json:"outflow,omitempty"`
+	// As decided when it came to wait.
+	Quorums []*QuorumState         `protobuf:"bytes,10,rep,name=quorums,proto3" json:"quorums,omitempty"`
+	Since   *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=since,proto3" json:"since,omitempty"`
+	// When its delay is over; absent where it has none.
+	Due *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=due,proto3" json:"due,omitempty"`
+	// When it expires.
+	Deadline *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	Claim    string                 `protobuf:"bytes,14,opt,name=claim,proto3" json:"claim,omitempty"`
+	// "waiting", "replaced" (another policy made a new proposal of it), or as in
+	// GetRequestResponse.
+	State string `protobuf:"bytes,15,opt,name=state,proto3" json:"state,omitempty"`
+	// Warnings of the intent, the worst first.
+	Warnings      []*Warning `protobuf:"bytes,16,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Pending) Reset() {
+	*x = Pending{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Pending) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Pending) ProtoMessage() {}
+
+func (x *Pending) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Pending.ProtoReflect.Descriptor instead.
+func (*Pending) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *Pending) GetProposal() string {
+	if x != nil {
+		return x.Proposal
+	}
+	return ""
+}
+
+func (x *Pending) GetLeaf() uint64 {
+	if x != nil {
+		return x.Leaf
+	}
+	return 0
+}
+
+func (x *Pending) GetCaller() string {
+	if x != nil {
+		return x.Caller
+	}
+	return ""
+}
+
+func (x *Pending) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *Pending) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Pending) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Pending) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Pending) GetClass() string {
+	if x != nil {
+		return x.Class
+	}
+	return ""
+}
+
+func (x *Pending) GetOutflow() []*Quantity {
+	if x != nil {
+		return x.Outflow
+	}
+	return nil
+}
+
+func (x *Pending) GetQuorums() []*QuorumState {
+	if x != nil {
+		return x.Quorums
+	}
+	return nil
+}
+
+func (x *Pending) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Pending) GetDue() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Due
+	}
+	return nil
+}
+
+func (x *Pending) GetDeadline() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Deadline
+	}
+	return nil
+}
+
+func (x *Pending) GetClaim() string {
+	if x != nil {
+		return x.Claim
+	}
+	return ""
+}
+
+func (x *Pending) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Pending) GetWarnings() []*Warning {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
+type QuorumState struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Quorum *Quorum                `protobuf:"bytes,1,opt,name=quorum,proto3" json:"quorum,omitempty"`
+	// Who approved and counts, and who still may.
+	Approved      []string `protobuf:"bytes,2,rep,name=approved,proto3" json:"approved,omitempty"`
+	Open          []string `protobuf:"bytes,3,rep,name=open,proto3" json:"open,omitempty"`
+	Met           bool     `protobuf:"varint,4,opt,name=met,proto3" json:"met,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuorumState) Reset() {
+	*x = QuorumState{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuorumState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuorumState) ProtoMessage() {}
+
+func (x *QuorumState) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuorumState.ProtoReflect.Descriptor instead.
+func (*QuorumState) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *QuorumState) GetQuorum() *Quorum {
+	if x != nil {
+		return x.Quorum
+	}
+	return nil
+}
+
+func (x *QuorumState) GetApproved() []string {
+	if x != nil {
+		return x.Approved
+	}
+	return nil
+}
+
+func (x *QuorumState) GetOpen() []string {
+	if x != nil {
+		return x.Open
+	}
+	return nil
+}
+
+func (x *QuorumState) GetMet() bool {
+	if x != nil {
+		return x.Met
+	}
+	return false
+}
+
+type GetPendingRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The digest of the proposal, in hexadecimal.
+	Proposal      string `protobuf:"bytes,1,opt,name=proposal,proto3" json:"proposal,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetPendingRequest) Reset() {
+	*x = GetPendingRequest{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetPendingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetPendingRequest) ProtoMessage() {}
+
+func (x *GetPendingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetPendingRequest.ProtoReflect.Descriptor instead.
+func (*GetPendingRequest) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *GetPendingRequest) GetProposal() string {
+	if x != nil {
+		return x.Proposal
+	}
+	return ""
+}
+
+type GetPendingResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Pending *Pending               `protobuf:"bytes,1,opt,name=pending,proto3" json:"pending,omitempty"`
+	// Canonical JSON of the proposal, of which the digest is; docs/approvals.md.
+	Proposal []byte `protobuf:"bytes,2,opt,name=proposal,proto3" json:"proposal,omitempty"`
+	// What it commits to by a hash, or not at all.
+	Payload []byte `protobuf:"bytes,3,opt,name=payload,proto3" json:"payload,omitempty"`
+	Claim   string `protobuf:"bytes,4,opt,name=claim,proto3" json:"claim,omitempty"`
+	Key     *Key   `protobuf:"bytes,5,opt,name=key,proto3" json:"key,omitempty"`
+	// What the daemon makes of the payload: to compare, not to believe.
+	Intent *Intent `protobuf:"bytes,6,opt,name=intent,proto3" json:"intent,omitempty"`
+	// What policy says now.
+	Decision      *Decision        `protobuf:"bytes,7,opt,name=decision,proto3" json:"decision,omitempty"`
+	Heard         []*HeardApproval `protobuf:"bytes,8,rep,name=heard,proto3" json:"heard,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetPendingResponse) Reset() {
+	*x = GetPendingResponse{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetPendingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetPendingResponse) ProtoMessage() {}
+
+func (x *GetPendingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetPendingResponse.ProtoReflect.Descriptor instead.
+func (*GetPendingResponse) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *GetPendingResponse) GetPending() *Pending {
+	if x != nil {
+		return x.Pending
+	}
+	return nil
+}
+
+func (x *GetPendingResponse) GetProposal() []byte {
+	if x != nil {
+		return x.Proposal
+	}
+	return nil
+}
+
+func (x *GetPendingResponse) GetPayload() []byte {
+	if x != nil {
+		return x.Payload
+	}
+	return nil
+}
+
+func (x *GetPendingResponse) GetClaim() string {
+	if x != nil {
+		return x.Claim
+	}
+	return ""
+}
+
+func (x *GetPendingResponse) GetKey() *Key {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *GetPendingResponse) GetIntent() *Intent {
+	if x != nil {
+		return x.Intent
+	}
+	return nil
+}
+
+func (x *GetPendingResponse) GetDecision() *Decision {
+	if x != nil {
+		return x.Decision
+	}
+	return nil
+}
+
+func (x *GetPendingResponse) GetHeard() []*HeardApproval {
+	if x != nil {
+		return x.Heard
+	}
+	return nil
+}
+
+// HeardApproval is what an approver said, as it is on record.
+type HeardApproval struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Approver string                 `protobuf:"bytes,1,opt,name=approver,proto3" json:"approver,omitempty"`
+	Device   string                 `protobuf:"bytes,2,opt,name=device,proto3" json:"device,omitempty"`
+	// "approve", "reject", "withdraw" or "freeze".
+	Word    string                 `protobuf:"bytes,3,opt,name=word,proto3" json:"word,omitempty"`
+	Reason  string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	Time    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=time,proto3" json:"time,omitempty"`
+	Expires *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expires,proto3" json:"expires,omitempty"`
+	Leaf    uint64                 `protobuf:"varint,7,opt,name=leaf,proto3" json:"leaf,omitempty"`
+	// With its signature; docs/approvals.md has the format.
+	Signed        []byte `protobuf:"bytes,8,opt,name=signed,proto3" json:"signed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HeardApproval) Reset() {
+	*x = HeardApproval{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HeardApproval) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HeardApproval) ProtoMessage() {}
+
+func (x *HeardApproval) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HeardApproval.ProtoReflect.Descriptor instead.
+func (*HeardApproval) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *HeardApproval) GetApprover() string {
+	if x != nil {
+		return x.Approver
+	}
+	return ""
+}
+
+func (x *HeardApproval) GetDevice() string {
+	if x != nil {
+		return x.Device
+	}
+	return ""
+}
+
+func (x *HeardApproval) GetWord() string {
+	if x != nil {
+		return x.Word
+	}
+	return ""
+}
+
+func (x *HeardApproval) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *HeardApproval) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *HeardApproval) GetExpires() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Expires
+	}
+	return nil
+}
+
+func (x *HeardApproval) GetLeaf() uint64 {
+	if x != nil {
+		return x.Leaf
+	}
+	return 0
+}
+
+func (x *HeardApproval) GetSigned() []byte {
+	if x != nil {
+		return x.Signed
+	}
+	return nil
+}
+
+type PostApprovalRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Signed        []byte                 `protobuf:"bytes,1,opt,name=signed,proto3" json:"signed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PostApprovalRequest) Reset() {
+	*x = PostApprovalRequest{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PostApprovalRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PostApprovalRequest) ProtoMessage() {}
+
+func (x *PostApprovalRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PostApprovalRequest.ProtoReflect.Descriptor instead.
+func (*PostApprovalRequest) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *PostApprovalRequest) GetSigned() []byte {
+	if x != nil {
+		return x.Signed
+	}
+	return nil
+}
+
+type PostApprovalResponse struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Approver string                 `protobuf:"bytes,1,opt,name=approver,proto3" json:"approver,omitempty"`
+	// The leaf of its record.
+	Leaf uint64 `protobuf:"varint,2,opt,name=leaf,proto3" json:"leaf,omitempty"`
+	// It was on record before.
+	Prior bool `protobuf:"varint,3,opt,name=prior,proto3" json:"prior,omitempty"`
+	// The request, after it.
+	Pending       *Pending `protobuf:"bytes,4,opt,name=pending,proto3" json:"pending,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PostApprovalResponse) Reset() {
+	*x = PostApprovalResponse{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PostApprovalResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PostApprovalResponse) ProtoMessage() {}
+
+func (x *PostApprovalResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PostApprovalResponse.ProtoReflect.Descriptor instead.
+func (*PostApprovalResponse) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *PostApprovalResponse) GetApprover() string {
+	if x != nil {
+		return x.Approver
+	}
+	return ""
+}
+
+func (x *PostApprovalResponse) GetLeaf() uint64 {
+	if x != nil {
+		return x.Leaf
+	}
+	return 0
+}
+
+func (x *PostApprovalResponse) GetPrior() bool {
+	if x != nil {
+		return x.Prior
+	}
+	return false
+}
+
+func (x *PostApprovalResponse) GetPending() *Pending {
+	if x != nil {
+		return x.Pending
+	}
+	return nil
+}
+
+type WatchPendingRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What happened after this leaf; from now on when it is 0.
+	After uint64 `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"`
+	// How long to wait for something to happen, 30 s by default, 120 s at most.
+	Wait          *durationpb.Duration `protobuf:"bytes,2,opt,name=wait,proto3" json:"wait,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchPendingRequest) Reset() {
+	*x = WatchPendingRequest{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchPendingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchPendingRequest) ProtoMessage() {}
+
+func (x *WatchPendingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchPendingRequest.ProtoReflect.Descriptor instead.
+func (*WatchPendingRequest) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *WatchPendingRequest) GetAfter() uint64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+func (x *WatchPendingRequest) GetWait() *durationpb.Duration {
+	if x != nil {
+		return x.Wait
+	}
+	return nil
+}
+
+type WatchPendingResponse struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Events []*PendingEvent        `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	// What to go on after.
+	Position      uint64 `protobuf:"varint,2,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchPendingResponse) Reset() {
+	*x = WatchPendingResponse{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchPendingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchPendingResponse) ProtoMessage() {}
+
+func (x *WatchPendingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchPendingResponse.ProtoReflect.Descriptor instead.
+func (*WatchPendingResponse) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *WatchPendingResponse) GetEvents() []*PendingEvent {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *WatchPendingResponse) GetPosition() uint64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+type PendingEvent struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Leaf  uint64                 `protobuf:"varint,1,opt,name=leaf,proto3" json:"leaf,omitempty"`
+	Time  *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
+	// "waits", "approved", "rejected", "withdrawn", "authorized", "denied" (policy, a
+	// rejection or its caller ended it), "expired", "frozen", "thawed" or "overridden".
+	Event string `protobuf:"bytes,3,opt,name=event,proto3" json:"event,omitempty"`
+	// The request; absent where the event is about none.
+	Pending *Pending `protobuf:"bytes,4,opt,name=pending,proto3" json:"pending,omitempty"`
+	// Who, and why.
+	Approver      string `protobuf:"bytes,5,opt,name=approver,proto3" json:"approver,omitempty"`
+	Reason        string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PendingEvent) Reset() {
+	*x = PendingEvent{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PendingEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PendingEvent) ProtoMessage() {}
+
+func (x *PendingEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PendingEvent.ProtoReflect.Descriptor instead.
+func (*PendingEvent) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *PendingEvent) GetLeaf() uint64 {
+	if x != nil {
+		return x.Leaf
+	}
+	return 0
+}
+
+func (x *PendingEvent) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *PendingEvent) GetEvent() string {
+	if x != nil {
+		return x.Event
+	}
+	return ""
+}
+
+func (x *PendingEvent) GetPending() *Pending {
+	if x != nil {
+		return x.Pending
+	}
+	return nil
+}
+
+func (x *PendingEvent) GetApprover() string {
+	if x != nil {
+		return x.Approver
+	}
+	return ""
+}
+
+func (x *PendingEvent) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type FreezeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Why; for a user whom the configuration lists in freeze_users.
+	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Or an approver's signed approval with the word freeze.
+	Signed        []byte `protobuf:"bytes,2,opt,name=signed,proto3" json:"signed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FreezeRequest) Reset() {
+	*x = FreezeRequest{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FreezeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FreezeRequest) ProtoMessage() {}
+
+func (x *FreezeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FreezeRequest.ProtoReflect.Descriptor instead.
+func (*FreezeRequest) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{61}
+}
+
+func (x *FreezeRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *FreezeRequest) GetSigned() []byte {
+	if x != nil {
+		return x.Signed
+	}
+	return nil
+}
+
+type FreezeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The leaf of the record; 0 where it could not be recorded.
+	Leaf uint64 `protobuf:"varint,1,opt,name=leaf,proto3" json:"leaf,omitempty"`
+	// Why it is not on disk: it holds as long as this process runs. Empty: it is.
+	Unrecorded string `protobuf:"bytes,2,opt,name=unrecorded,proto3" json:"unrecorded,omitempty"`
+	// The requests that are inside a device. What it signs is not released, but exists.
+	InDevice      []*InDevice `protobuf:"bytes,3,rep,name=in_device,json=inDevice,proto3" json:"in_device,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FreezeResponse) Reset() {
+	*x = FreezeResponse{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FreezeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FreezeResponse) ProtoMessage() {}
+
+func (x *FreezeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FreezeResponse.ProtoReflect.Descriptor instead.
+func (*FreezeResponse) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{62}
+}
+
+func (x *FreezeResponse) GetLeaf() uint64 {
+	if x != nil {
+		return x.Leaf
+	}
+	return 0
+}
+
+func (x *FreezeResponse) GetUnrecorded() string {
+	if x != nil {
+		return x.Unrecorded
+	}
+	return ""
+}
+
+func (x *FreezeResponse) GetInDevice() []*InDevice {
+	if x != nil {
+		return x.InDevice
+	}
+	return nil
+}
+
+type InDevice struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Caller        string                 `protobuf:"bytes,1,opt,name=caller,proto3" json:"caller,omitempty"`
+	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Key           string                 `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	Leaf          uint64                 `protobuf:"varint,4,opt,name=leaf,proto3" json:"leaf,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InDevice) Reset() {
+	*x = InDevice{}
+	mi := &file_sealward_v1_sealward_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InDevice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InDevice) ProtoMessage() {}
+
+func (x *InDevice) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_sealward_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InDevice.ProtoReflect.Descriptor instead.
+func (*InDevice) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *InDevice) GetCaller() string {
+	if x != nil {
+		return x.Caller
+	}
+	return ""
+}
+
+func (x *InDevice) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *InDevice) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *InDevice) GetLeaf() uint64 {
+	if x != nil {
+		return x.Leaf
+	}
+	return 0
+}
+
 type ListPoliciesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Those before this leaf; the latest ones when it is 0.
@@ -3374,7 +4668,7 @@ type ListPoliciesRequest struct {
 
 func (x *ListPoliciesRequest) Reset() {
 	*x = ListPoliciesRequest{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[47]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3386,7 +4680,7 @@ func (x *ListPoliciesRequest) String() string {
 func (*ListPoliciesRequest) ProtoMessage() {}
 
 func (x *ListPoliciesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[47]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3399,7 +4693,7 @@ func (x *ListPoliciesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoliciesRequest.ProtoReflect.Descriptor instead.
 func (*ListPoliciesRequest) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{47}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ListPoliciesRequest) GetBefore() uint64 {
@@ -3425,7 +4719,7 @@ type ListPoliciesResponse struct {
 
 func (x *ListPoliciesResponse) Reset() {
 	*x = ListPoliciesResponse{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[48]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3437,7 +4731,7 @@ func (x *ListPoliciesResponse) String() string {
 func (*ListPoliciesResponse) ProtoMessage() {}
 
 func (x *ListPoliciesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[48]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3450,7 +4744,7 @@ func (x *ListPoliciesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoliciesResponse.ProtoReflect.Descriptor instead.
 func (*ListPoliciesResponse) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{48}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ListPoliciesResponse) GetPolicies() []*PolicyRecord {
@@ -3479,7 +4773,7 @@ type PolicyRecord struct {
 
 func (x *PolicyRecord) Reset() {
 	*x = PolicyRecord{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[49]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3491,7 +4785,7 @@ func (x *PolicyRecord) String() string {
 func (*PolicyRecord) ProtoMessage() {}
 
 func (x *PolicyRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[49]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3504,7 +4798,7 @@ func (x *PolicyRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyRecord.ProtoReflect.Descriptor instead.
 func (*PolicyRecord) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{49}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *PolicyRecord) GetVersion() string {
@@ -3559,7 +4853,7 @@ type GetPolicyRequest struct {
 
 func (x *GetPolicyRequest) Reset() {
 	*x = GetPolicyRequest{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[50]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3571,7 +4865,7 @@ func (x *GetPolicyRequest) String() string {
 func (*GetPolicyRequest) ProtoMessage() {}
 
 func (x *GetPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[50]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3584,7 +4878,7 @@ func (x *GetPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPolicyRequest.ProtoReflect.Descriptor instead.
 func (*GetPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{50}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *GetPolicyRequest) GetVersion() string {
@@ -3605,7 +4899,7 @@ type GetPolicyResponse struct {
 
 func (x *GetPolicyResponse) Reset() {
 	*x = GetPolicyResponse{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[51]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3617,7 +4911,7 @@ func (x *GetPolicyResponse) String() string {
 func (*GetPolicyResponse) ProtoMessage() {}
 
 func (x *GetPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[51]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3630,7 +4924,7 @@ func (x *GetPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPolicyResponse.ProtoReflect.Descriptor instead.
 func (*GetPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{51}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *GetPolicyResponse) GetVersion() string {
@@ -3658,7 +4952,7 @@ type ListEntriesRequest struct {
 
 func (x *ListEntriesRequest) Reset() {
 	*x = ListEntriesRequest{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[52]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3670,7 +4964,7 @@ func (x *ListEntriesRequest) String() string {
 func (*ListEntriesRequest) ProtoMessage() {}
 
 func (x *ListEntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[52]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3683,7 +4977,7 @@ func (x *ListEntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntriesRequest.ProtoReflect.Descriptor instead.
 func (*ListEntriesRequest) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{52}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ListEntriesRequest) GetFrom() uint64 {
@@ -3710,7 +5004,7 @@ type ListEntriesResponse struct {
 
 func (x *ListEntriesResponse) Reset() {
 	*x = ListEntriesResponse{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[53]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3722,7 +5016,7 @@ func (x *ListEntriesResponse) String() string {
 func (*ListEntriesResponse) ProtoMessage() {}
 
 func (x *ListEntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[53]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3735,7 +5029,7 @@ func (x *ListEntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntriesResponse.ProtoReflect.Descriptor instead.
 func (*ListEntriesResponse) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{53}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ListEntriesResponse) GetEntries() []*Entry {
@@ -3767,7 +5061,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[54]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3779,7 +5073,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[54]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3792,7 +5086,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{54}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *Entry) GetIndex() uint64 {
@@ -3847,7 +5141,7 @@ type GetCheckpointRequest struct {
 
 func (x *GetCheckpointRequest) Reset() {
 	*x = GetCheckpointRequest{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[55]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3859,7 +5153,7 @@ func (x *GetCheckpointRequest) String() string {
 func (*GetCheckpointRequest) ProtoMessage() {}
 
 func (x *GetCheckpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[55]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3872,7 +5166,7 @@ func (x *GetCheckpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckpointRequest.ProtoReflect.Descriptor instead.
 func (*GetCheckpointRequest) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{55}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *GetCheckpointRequest) GetNow() bool {
@@ -3895,7 +5189,7 @@ type GetCheckpointResponse struct {
 
 func (x *GetCheckpointResponse) Reset() {
 	*x = GetCheckpointResponse{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[56]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3907,7 +5201,7 @@ func (x *GetCheckpointResponse) String() string {
 func (*GetCheckpointResponse) ProtoMessage() {}
 
 func (x *GetCheckpointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[56]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3920,7 +5214,7 @@ func (x *GetCheckpointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckpointResponse.ProtoReflect.Descriptor instead.
 func (*GetCheckpointResponse) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{56}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *GetCheckpointResponse) GetCheckpoint() string {
@@ -3948,7 +5242,7 @@ type GetProofRequest struct {
 
 func (x *GetProofRequest) Reset() {
 	*x = GetProofRequest{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[57]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3960,7 +5254,7 @@ func (x *GetProofRequest) String() string {
 func (*GetProofRequest) ProtoMessage() {}
 
 func (x *GetProofRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[57]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3973,7 +5267,7 @@ func (x *GetProofRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProofRequest.ProtoReflect.Descriptor instead.
 func (*GetProofRequest) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{57}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *GetProofRequest) GetLeaf() uint64 {
@@ -3999,7 +5293,7 @@ type GetProofResponse struct {
 
 func (x *GetProofResponse) Reset() {
 	*x = GetProofResponse{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[58]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4011,7 +5305,7 @@ func (x *GetProofResponse) String() string {
 func (*GetProofResponse) ProtoMessage() {}
 
 func (x *GetProofResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[58]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4024,7 +5318,7 @@ func (x *GetProofResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProofResponse.ProtoReflect.Descriptor instead.
 func (*GetProofResponse) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{58}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *GetProofResponse) GetProof() string {
@@ -4042,7 +5336,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[59]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4054,7 +5348,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[59]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4067,7 +5361,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{59}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{76}
 }
 
 type VerifyResponse struct {
@@ -4083,14 +5377,18 @@ type VerifyResponse struct {
 	// What is wrong, the first things first; empty when the journal is sound.
 	Problems []string `protobuf:"bytes,9,rep,name=problems,proto3" json:"problems,omitempty"`
 	// Administrative acts that were done.
-	Acted         uint64 `protobuf:"varint,10,opt,name=acted,proto3" json:"acted,omitempty"`
+	Acted uint64 `protobuf:"varint,10,opt,name=acted,proto3" json:"acted,omitempty"`
+	// Records that a request waits, those of them that still do, and what approvers said.
+	Asked         uint64 `protobuf:"varint,11,opt,name=asked,proto3" json:"asked,omitempty"`
+	Waiting       uint64 `protobuf:"varint,12,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	Approvals     uint64 `protobuf:"varint,13,opt,name=approvals,proto3" json:"approvals,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *VerifyResponse) Reset() {
 	*x = VerifyResponse{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[60]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4102,7 +5400,7 @@ func (x *VerifyResponse) String() string {
 func (*VerifyResponse) ProtoMessage() {}
 
 func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[60]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4115,7 +5413,7 @@ func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyResponse.ProtoReflect.Descriptor instead.
 func (*VerifyResponse) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{60}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *VerifyResponse) GetRecords() uint64 {
@@ -4188,6 +5486,27 @@ func (x *VerifyResponse) GetActed() uint64 {
 	return 0
 }
 
+func (x *VerifyResponse) GetAsked() uint64 {
+	if x != nil {
+		return x.Asked
+	}
+	return 0
+}
+
+func (x *VerifyResponse) GetWaiting() uint64 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *VerifyResponse) GetApprovals() uint64 {
+	if x != nil {
+		return x.Approvals
+	}
+	return 0
+}
+
 // ErrorDetail is attached to every error.
 type ErrorDetail struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -4201,7 +5520,7 @@ type ErrorDetail struct {
 
 func (x *ErrorDetail) Reset() {
 	*x = ErrorDetail{}
-	mi := &file_sealward_v1_sealward_proto_msgTypes[61]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4213,7 +5532,7 @@ func (x *ErrorDetail) String() string {
 func (*ErrorDetail) ProtoMessage() {}
 
 func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_sealward_v1_sealward_proto_msgTypes[61]
+	mi := &file_sealward_v1_sealward_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4226,7 +5545,7 @@ func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorDetail.ProtoReflect.Descriptor instead.
 func (*ErrorDetail) Descriptor() ([]byte, []int) {
-	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{61}
+	return file_sealward_v1_sealward_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *ErrorDetail) GetCode() string {
@@ -4257,11 +5576,12 @@ const file_sealward_v1_sealward_proto_rawDesc = "" +
 	"\n" +
 	"not_before\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x124\n" +
 	"\aexpires\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\x12\x14\n" +
-	"\x05claim\x18\b \x01(\tR\x05claim\"\x82\x01\n" +
+	"\x05claim\x18\b \x01(\tR\x05claim\"\xb0\x01\n" +
 	"\vSignRequest\x12.\n" +
 	"\arequest\x18\x01 \x01(\v2\x14.sealward.v1.RequestR\arequest\x12-\n" +
 	"\x04wait\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04wait\x12\x14\n" +
-	"\x05proof\x18\x03 \x01(\bR\x05proof\"\xb4\x02\n" +
+	"\x05proof\x18\x03 \x01(\bR\x05proof\x12,\n" +
+	"\x12wait_for_approvals\x18\x04 \x01(\bR\x10waitForApprovals\"\xb4\x02\n" +
 	"\fSignResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n" +
 	"\n" +
@@ -4290,7 +5610,7 @@ const file_sealward_v1_sealward_proto_rawDesc = "" +
 	"\x06intent\x18\x02 \x01(\v2\x13.sealward.v1.IntentR\x06intent\";\n" +
 	"\x11GetRequestRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
-	"\x06caller\x18\x02 \x01(\tR\x06caller\"\xd2\x03\n" +
+	"\x06caller\x18\x02 \x01(\tR\x06caller\"\x9e\x05\n" +
 	"\x12GetRequestResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06caller\x18\x02 \x01(\tR\x06caller\x12\x14\n" +
@@ -4309,7 +5629,11 @@ const file_sealward_v1_sealward_proto_rawDesc = "" +
 	"signatures\x12\x1a\n" +
 	"\bartifact\x18\r \x01(\fR\bartifact\x12\x16\n" +
 	"\x06detail\x18\x0e \x01(\tR\x06detail\x12'\n" +
-	"\x0fproposal_digest\x18\x0f \x01(\tR\x0eproposalDigest\"\x82\x01\n" +
+	"\x0fproposal_digest\x18\x0f \x01(\tR\x0eproposalDigest\x122\n" +
+	"\aquorums\x18\x10 \x03(\v2\x18.sealward.v1.QuorumStateR\aquorums\x12,\n" +
+	"\x03due\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\x03due\x126\n" +
+	"\bdeadline\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\x120\n" +
+	"\x05heard\x18\x13 \x03(\v2\x1a.sealward.v1.HeardApprovalR\x05heard\"\x82\x01\n" +
 	"\x13WatchRequestRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06caller\x18\x02 \x01(\tR\x06caller\x12\x14\n" +
@@ -4431,7 +5755,7 @@ const file_sealward_v1_sealward_proto_rawDesc = "" +
 	" \x01(\tR\x04left\x120\n" +
 	"\x05frees\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x05frees\x12\x10\n" +
 	"\x03per\x18\f \x01(\tR\x03per\"\x12\n" +
-	"\x10GetStatusRequest\"\xaf\x05\n" +
+	"\x10GetStatusRequest\"\xd0\x06\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x124\n" +
@@ -4449,7 +5773,15 @@ const file_sealward_v1_sealward_proto_rawDesc = "" +
 	"\x04keys\x18\r \x03(\v2\x16.sealward.v1.KeyHealthR\x04keys\x12#\n" +
 	"\rjournal_error\x18\x0e \x01(\tR\fjournalError\x12\x18\n" +
 	"\anotices\x18\x0f \x03(\tR\anotices\x120\n" +
-	"\x06tokens\x18\x10 \x03(\v2\x18.sealward.v1.TokenHealthR\x06tokens\"k\n" +
+	"\x06tokens\x18\x10 \x03(\v2\x18.sealward.v1.TokenHealthR\x06tokens\x12\x16\n" +
+	"\x06frozen\x18\x11 \x01(\tR\x06frozen\x12\x18\n" +
+	"\apending\x18\x12 \x01(\x04R\apending\x12\x1e\n" +
+	"\n" +
+	"overridden\x18\x13 \x01(\x04R\n" +
+	"overridden\x12,\n" +
+	"\x12trusts_policy_file\x18\x14 \x01(\bR\x10trustsPolicyFile\x12\x1f\n" +
+	"\vpolicy_file\x18\x15 \x01(\tR\n" +
+	"policyFile\"k\n" +
 	"\tKeyHealth\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x16\n" +
 	"\x06device\x18\x02 \x01(\tR\x06device\x12\x1c\n" +
@@ -4514,13 +5846,15 @@ const file_sealward_v1_sealward_proto_rawDesc = "" +
 	"\x06limits\x18\x04 \x03(\v2\x15.sealward.v1.LimitUseR\x06limits\x12-\n" +
 	"\aquorums\x18\x05 \x03(\v2\x13.sealward.v1.QuorumR\aquorums\x12/\n" +
 	"\x05delay\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x05delay\x123\n" +
-	"\aexpires\x18\a \x01(\v2\x19.google.protobuf.DurationR\aexpires\"\x8d\x01\n" +
+	"\aexpires\x18\a \x01(\v2\x19.google.protobuf.DurationR\aexpires\"\xc5\x01\n" +
 	"\x06Quorum\x12\x12\n" +
 	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\tR\x05limit\x12\x14\n" +
 	"\x05group\x18\x03 \x01(\tR\x05group\x12\x1c\n" +
 	"\tapprovals\x18\x04 \x01(\rR\tapprovals\x12%\n" +
-	"\x0eexclude_caller\x18\x05 \x01(\bR\rexcludeCaller\"\x9b\x02\n" +
+	"\x0eexclude_caller\x18\x05 \x01(\bR\rexcludeCaller\x12\x1c\n" +
+	"\tincluding\x18\x06 \x01(\tR\tincluding\x12\x18\n" +
+	"\adevices\x18\a \x01(\rR\adevices\"\x9b\x02\n" +
 	"\bLimitUse\x12\x12\n" +
 	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\tR\x05limit\x12\x14\n" +
@@ -4532,7 +5866,94 @@ const file_sealward_v1_sealward_proto_rawDesc = "" +
 	"\x05frees\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x05frees\x12\x10\n" +
 	"\x03per\x18\t \x01(\tR\x03per\x12\x18\n" +
 	"\asubject\x18\n" +
-	" \x01(\tR\asubject\"C\n" +
+	" \x01(\tR\asubject\">\n" +
+	"\x14CancelRequestRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x17\n" +
+	"\x15CancelRequestResponse\"@\n" +
+	"\x12ListPendingRequest\x12\x14\n" +
+	"\x05after\x18\x01 \x01(\x04R\x05after\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\rR\x05limit\"a\n" +
+	"\x13ListPendingResponse\x12.\n" +
+	"\apending\x18\x01 \x03(\v2\x14.sealward.v1.PendingR\apending\x12\x1a\n" +
+	"\bposition\x18\x02 \x01(\x04R\bposition\"\x8c\x04\n" +
+	"\aPending\x12\x1a\n" +
+	"\bproposal\x18\x01 \x01(\tR\bproposal\x12\x12\n" +
+	"\x04leaf\x18\x02 \x01(\x04R\x04leaf\x12\x16\n" +
+	"\x06caller\x18\x03 \x01(\tR\x06caller\x12\x12\n" +
+	"\x04user\x18\x04 \x01(\tR\x04user\x12\x0e\n" +
+	"\x02id\x18\x05 \x01(\tR\x02id\x12\x10\n" +
+	"\x03key\x18\x06 \x01(\tR\x03key\x12\x12\n" +
+	"\x04kind\x18\a \x01(\tR\x04kind\x12\x14\n" +
+	"\x05class\x18\b \x01(\tR\x05class\x12/\n" +
+	"\aoutflow\x18\t \x03(\v2\x15.sealward.v1.QuantityR\aoutflow\x122\n" +
+	"\aquorums\x18\n" +
+	" \x03(\v2\x18.sealward.v1.QuorumStateR\aquorums\x120\n" +
+	"\x05since\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12,\n" +
+	"\x03due\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x03due\x126\n" +
+	"\bdeadline\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\x12\x14\n" +
+	"\x05claim\x18\x0e \x01(\tR\x05claim\x12\x14\n" +
+	"\x05state\x18\x0f \x01(\tR\x05state\x120\n" +
+	"\bwarnings\x18\x10 \x03(\v2\x14.sealward.v1.WarningR\bwarnings\"|\n" +
+	"\vQuorumState\x12+\n" +
+	"\x06quorum\x18\x01 \x01(\v2\x13.sealward.v1.QuorumR\x06quorum\x12\x1a\n" +
+	"\bapproved\x18\x02 \x03(\tR\bapproved\x12\x12\n" +
+	"\x04open\x18\x03 \x03(\tR\x04open\x12\x10\n" +
+	"\x03met\x18\x04 \x01(\bR\x03met\"/\n" +
+	"\x11GetPendingRequest\x12\x1a\n" +
+	"\bproposal\x18\x01 \x01(\tR\bproposal\"\xc6\x02\n" +
+	"\x12GetPendingResponse\x12.\n" +
+	"\apending\x18\x01 \x01(\v2\x14.sealward.v1.PendingR\apending\x12\x1a\n" +
+	"\bproposal\x18\x02 \x01(\fR\bproposal\x12\x18\n" +
+	"\apayload\x18\x03 \x01(\fR\apayload\x12\x14\n" +
+	"\x05claim\x18\x04 \x01(\tR\x05claim\x12\"\n" +
+	"\x03key\x18\x05 \x01(\v2\x10.sealward.v1.KeyR\x03key\x12+\n" +
+	"\x06intent\x18\x06 \x01(\v2\x13.sealward.v1.IntentR\x06intent\x121\n" +
+	"\bdecision\x18\a \x01(\v2\x15.sealward.v1.DecisionR\bdecision\x120\n" +
+	"\x05heard\x18\b \x03(\v2\x1a.sealward.v1.HeardApprovalR\x05heard\"\x81\x02\n" +
+	"\rHeardApproval\x12\x1a\n" +
+	"\bapprover\x18\x01 \x01(\tR\bapprover\x12\x16\n" +
+	"\x06device\x18\x02 \x01(\tR\x06device\x12\x12\n" +
+	"\x04word\x18\x03 \x01(\tR\x04word\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12.\n" +
+	"\x04time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x124\n" +
+	"\aexpires\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\x12\x12\n" +
+	"\x04leaf\x18\a \x01(\x04R\x04leaf\x12\x16\n" +
+	"\x06signed\x18\b \x01(\fR\x06signed\"-\n" +
+	"\x13PostApprovalRequest\x12\x16\n" +
+	"\x06signed\x18\x01 \x01(\fR\x06signed\"\x8c\x01\n" +
+	"\x14PostApprovalResponse\x12\x1a\n" +
+	"\bapprover\x18\x01 \x01(\tR\bapprover\x12\x12\n" +
+	"\x04leaf\x18\x02 \x01(\x04R\x04leaf\x12\x14\n" +
+	"\x05prior\x18\x03 \x01(\bR\x05prior\x12.\n" +
+	"\apending\x18\x04 \x01(\v2\x14.sealward.v1.PendingR\apending\"Z\n" +
+	"\x13WatchPendingRequest\x12\x14\n" +
+	"\x05after\x18\x01 \x01(\x04R\x05after\x12-\n" +
+	"\x04wait\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04wait\"e\n" +
+	"\x14WatchPendingResponse\x121\n" +
+	"\x06events\x18\x01 \x03(\v2\x19.sealward.v1.PendingEventR\x06events\x12\x1a\n" +
+	"\bposition\x18\x02 \x01(\x04R\bposition\"\xcc\x01\n" +
+	"\fPendingEvent\x12\x12\n" +
+	"\x04leaf\x18\x01 \x01(\x04R\x04leaf\x12.\n" +
+	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x14\n" +
+	"\x05event\x18\x03 \x01(\tR\x05event\x12.\n" +
+	"\apending\x18\x04 \x01(\v2\x14.sealward.v1.PendingR\apending\x12\x1a\n" +
+	"\bapprover\x18\x05 \x01(\tR\bapprover\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\"?\n" +
+	"\rFreezeRequest\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06signed\x18\x02 \x01(\fR\x06signed\"x\n" +
+	"\x0eFreezeResponse\x12\x12\n" +
+	"\x04leaf\x18\x01 \x01(\x04R\x04leaf\x12\x1e\n" +
+	"\n" +
+	"unrecorded\x18\x02 \x01(\tR\n" +
+	"unrecorded\x122\n" +
+	"\tin_device\x18\x03 \x03(\v2\x15.sealward.v1.InDeviceR\binDevice\"X\n" +
+	"\bInDevice\x12\x16\n" +
+	"\x06caller\x18\x01 \x01(\tR\x06caller\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\tR\x03key\x12\x12\n" +
+	"\x04leaf\x18\x04 \x01(\x04R\x04leaf\"C\n" +
 	"\x13ListPoliciesRequest\x12\x16\n" +
 	"\x06before\x18\x01 \x01(\x04R\x06before\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\rR\x05limit\"M\n" +
@@ -4575,7 +5996,7 @@ const file_sealward_v1_sealward_proto_rawDesc = "" +
 	"\x04wait\x18\x02 \x01(\bR\x04wait\"(\n" +
 	"\x10GetProofResponse\x12\x14\n" +
 	"\x05proof\x18\x01 \x01(\tR\x05proof\"\x0f\n" +
-	"\rVerifyRequest\"\xad\x02\n" +
+	"\rVerifyRequest\"\xfb\x02\n" +
 	"\x0eVerifyResponse\x12\x18\n" +
 	"\arecords\x18\x01 \x01(\x04R\arecords\x12\x1e\n" +
 	"\n" +
@@ -4589,18 +6010,22 @@ const file_sealward_v1_sealward_proto_rawDesc = "" +
 	"\vcheckpoints\x18\b \x01(\x04R\vcheckpoints\x12\x1a\n" +
 	"\bproblems\x18\t \x03(\tR\bproblems\x12\x14\n" +
 	"\x05acted\x18\n" +
-	" \x01(\x04R\x05acted\"@\n" +
+	" \x01(\x04R\x05acted\x12\x14\n" +
+	"\x05asked\x18\v \x01(\x04R\x05asked\x12\x18\n" +
+	"\awaiting\x18\f \x01(\x04R\awaiting\x12\x1c\n" +
+	"\tapprovals\x18\r \x01(\x04R\tapprovals\"@\n" +
 	"\vErrorDetail\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x02 \x01(\tR\trequestId2\xaf\x05\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId2\x87\x06\n" +
 	"\rSignerService\x12;\n" +
 	"\x04Sign\x12\x18.sealward.v1.SignRequest\x1a\x19.sealward.v1.SignResponse\x12D\n" +
 	"\aInspect\x12\x1b.sealward.v1.InspectRequest\x1a\x1c.sealward.v1.InspectResponse\x12P\n" +
 	"\vCheckPolicy\x12\x1f.sealward.v1.CheckPolicyRequest\x1a .sealward.v1.CheckPolicyResponse\x12M\n" +
 	"\n" +
 	"GetRequest\x12\x1e.sealward.v1.GetRequestRequest\x1a\x1f.sealward.v1.GetRequestResponse\x12S\n" +
-	"\fWatchRequest\x12 .sealward.v1.WatchRequestRequest\x1a!.sealward.v1.WatchRequestResponse\x12G\n" +
+	"\fWatchRequest\x12 .sealward.v1.WatchRequestRequest\x1a!.sealward.v1.WatchRequestResponse\x12V\n" +
+	"\rCancelRequest\x12!.sealward.v1.CancelRequestRequest\x1a\".sealward.v1.CancelRequestResponse\x12G\n" +
 	"\bListKeys\x12\x1c.sealward.v1.ListKeysRequest\x1a\x1d.sealward.v1.ListKeysResponse\x12A\n" +
 	"\x06GetKey\x12\x1a.sealward.v1.GetKeyRequest\x1a\x1b.sealward.v1.GetKeyResponse\x12M\n" +
 	"\n" +
@@ -4621,7 +6046,14 @@ const file_sealward_v1_sealward_proto_rawDesc = "" +
 	"\x06Verify\x12\x1a.sealward.v1.VerifyRequest\x1a\x1b.sealward.v1.VerifyResponse2\xb0\x01\n" +
 	"\rPolicyService\x12S\n" +
 	"\fListPolicies\x12 .sealward.v1.ListPoliciesRequest\x1a!.sealward.v1.ListPoliciesResponse\x12J\n" +
-	"\tGetPolicy\x12\x1d.sealward.v1.GetPolicyRequest\x1a\x1e.sealward.v1.GetPolicyResponseB=Z;github.com/sealward/sealward/ipc/api/sealward/v1;sealwardv1b\x06proto3"
+	"\tGetPolicy\x12\x1d.sealward.v1.GetPolicyRequest\x1a\x1e.sealward.v1.GetPolicyResponse2\x9f\x03\n" +
+	"\x0fApprovalService\x12P\n" +
+	"\vListPending\x12\x1f.sealward.v1.ListPendingRequest\x1a .sealward.v1.ListPendingResponse\x12M\n" +
+	"\n" +
+	"GetPending\x12\x1e.sealward.v1.GetPendingRequest\x1a\x1f.sealward.v1.GetPendingResponse\x12S\n" +
+	"\fPostApproval\x12 .sealward.v1.PostApprovalRequest\x1a!.sealward.v1.PostApprovalResponse\x12S\n" +
+	"\fWatchPending\x12 .sealward.v1.WatchPendingRequest\x1a!.sealward.v1.WatchPendingResponse\x12A\n" +
+	"\x06Freeze\x12\x1a.sealward.v1.FreezeRequest\x1a\x1b.sealward.v1.FreezeResponseB=Z;github.com/sealward/sealward/ipc/api/sealward/v1;sealwardv1b\x06proto3"
 
 var (
 	file_sealward_v1_sealward_proto_rawDescOnce sync.Once
@@ -4635,7 +6067,7 @@ func file_sealward_v1_sealward_proto_rawDescGZIP() []byte {
 	return file_sealward_v1_sealward_proto_rawDescData
 }
 
-var file_sealward_v1_sealward_proto_msgTypes = make([]protoimpl.MessageInfo, 67)
+var file_sealward_v1_sealward_proto_msgTypes = make([]protoimpl.MessageInfo, 84)
 var file_sealward_v1_sealward_proto_goTypes = []any{
 	(*Request)(nil),               // 0: sealward.v1.Request
 	(*SignRequest)(nil),           // 1: sealward.v1.SignRequest
@@ -4684,139 +6116,193 @@ var file_sealward_v1_sealward_proto_goTypes = []any{
 	(*Decision)(nil),              // 44: sealward.v1.Decision
 	(*Quorum)(nil),                // 45: sealward.v1.Quorum
 	(*LimitUse)(nil),              // 46: sealward.v1.LimitUse
-	(*ListPoliciesRequest)(nil),   // 47: sealward.v1.ListPoliciesRequest
-	(*ListPoliciesResponse)(nil),  // 48: sealward.v1.ListPoliciesResponse
-	(*PolicyRecord)(nil),          // 49: sealward.v1.PolicyRecord
-	(*GetPolicyRequest)(nil),      // 50: sealward.v1.GetPolicyRequest
-	(*GetPolicyResponse)(nil),     // 51: sealward.v1.GetPolicyResponse
-	(*ListEntriesRequest)(nil),    // 52: sealward.v1.ListEntriesRequest
-	(*ListEntriesResponse)(nil),   // 53: sealward.v1.ListEntriesResponse
-	(*Entry)(nil),                 // 54: sealward.v1.Entry
-	(*GetCheckpointRequest)(nil),  // 55: sealward.v1.GetCheckpointRequest
-	(*GetCheckpointResponse)(nil), // 56: sealward.v1.GetCheckpointResponse
-	(*GetProofRequest)(nil),       // 57: sealward.v1.GetProofRequest
-	(*GetProofResponse)(nil),      // 58: sealward.v1.GetProofResponse
-	(*VerifyRequest)(nil),         // 59: sealward.v1.VerifyRequest
-	(*VerifyResponse)(nil),        // 60: sealward.v1.VerifyResponse
-	(*ErrorDetail)(nil),           // 61: sealward.v1.ErrorDetail
-	nil,                           // 62: sealward.v1.PlanResealRequest.PcrsEntry
-	nil,                           // 63: sealward.v1.PlanResealResponse.PcrsEntry
-	nil,                           // 64: sealward.v1.ResealRequest.PcrsEntry
-	nil,                           // 65: sealward.v1.Evidence.PartsEntry
-	nil,                           // 66: sealward.v1.Effect.AttributesEntry
-	(*timestamppb.Timestamp)(nil), // 67: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 68: google.protobuf.Duration
+	(*CancelRequestRequest)(nil),  // 47: sealward.v1.CancelRequestRequest
+	(*CancelRequestResponse)(nil), // 48: sealward.v1.CancelRequestResponse
+	(*ListPendingRequest)(nil),    // 49: sealward.v1.ListPendingRequest
+	(*ListPendingResponse)(nil),   // 50: sealward.v1.ListPendingResponse
+	(*Pending)(nil),               // 51: sealward.v1.Pending
+	(*QuorumState)(nil),           // 52: sealward.v1.QuorumState
+	(*GetPendingRequest)(nil),     // 53: sealward.v1.GetPendingRequest
+	(*GetPendingResponse)(nil),    // 54: sealward.v1.GetPendingResponse
+	(*HeardApproval)(nil),         // 55: sealward.v1.HeardApproval
+	(*PostApprovalRequest)(nil),   // 56: sealward.v1.PostApprovalRequest
+	(*PostApprovalResponse)(nil),  // 57: sealward.v1.PostApprovalResponse
+	(*WatchPendingRequest)(nil),   // 58: sealward.v1.WatchPendingRequest
+	(*WatchPendingResponse)(nil),  // 59: sealward.v1.WatchPendingResponse
+	(*PendingEvent)(nil),          // 60: sealward.v1.PendingEvent
+	(*FreezeRequest)(nil),         // 61: sealward.v1.FreezeRequest
+	(*FreezeResponse)(nil),        // 62: sealward.v1.FreezeResponse
+	(*InDevice)(nil),              // 63: sealward.v1.InDevice
+	(*ListPoliciesRequest)(nil),   // 64: sealward.v1.ListPoliciesRequest
+	(*ListPoliciesResponse)(nil),  // 65: sealward.v1.ListPoliciesResponse
+	(*PolicyRecord)(nil),          // 66: sealward.v1.PolicyRecord
+	(*GetPolicyRequest)(nil),      // 67: sealward.v1.GetPolicyRequest
+	(*GetPolicyResponse)(nil),     // 68: sealward.v1.GetPolicyResponse
+	(*ListEntriesRequest)(nil),    // 69: sealward.v1.ListEntriesRequest
+	(*ListEntriesResponse)(nil),   // 70: sealward.v1.ListEntriesResponse
+	(*Entry)(nil),                 // 71: sealward.v1.Entry
+	(*GetCheckpointRequest)(nil),  // 72: sealward.v1.GetCheckpointRequest
+	(*GetCheckpointResponse)(nil), // 73: sealward.v1.GetCheckpointResponse
+	(*GetProofRequest)(nil),       // 74: sealward.v1.GetProofRequest
+	(*GetProofResponse)(nil),      // 75: sealward.v1.GetProofResponse
+	(*VerifyRequest)(nil),         // 76: sealward.v1.VerifyRequest
+	(*VerifyResponse)(nil),        // 77: sealward.v1.VerifyResponse
+	(*ErrorDetail)(nil),           // 78: sealward.v1.ErrorDetail
+	nil,                           // 79: sealward.v1.PlanResealRequest.PcrsEntry
+	nil,                           // 80: sealward.v1.PlanResealResponse.PcrsEntry
+	nil,                           // 81: sealward.v1.ResealRequest.PcrsEntry
+	nil,                           // 82: sealward.v1.Evidence.PartsEntry
+	nil,                           // 83: sealward.v1.Effect.AttributesEntry
+	(*timestamppb.Timestamp)(nil), // 84: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 85: google.protobuf.Duration
 }
 var file_sealward_v1_sealward_proto_depIdxs = []int32{
-	67, // 0: sealward.v1.Request.not_before:type_name -> google.protobuf.Timestamp
-	67, // 1: sealward.v1.Request.expires:type_name -> google.protobuf.Timestamp
-	0,  // 2: sealward.v1.SignRequest.request:type_name -> sealward.v1.Request
-	68, // 3: sealward.v1.SignRequest.wait:type_name -> google.protobuf.Duration
-	36, // 4: sealward.v1.SignResponse.intent:type_name -> sealward.v1.Intent
-	29, // 5: sealward.v1.SignResponse.key:type_name -> sealward.v1.Key
-	67, // 6: sealward.v1.SignResponse.authorized:type_name -> google.protobuf.Timestamp
-	36, // 7: sealward.v1.InspectResponse.intent:type_name -> sealward.v1.Intent
-	0,  // 8: sealward.v1.CheckPolicyRequest.request:type_name -> sealward.v1.Request
-	44, // 9: sealward.v1.CheckPolicyResponse.decision:type_name -> sealward.v1.Decision
-	36, // 10: sealward.v1.CheckPolicyResponse.intent:type_name -> sealward.v1.Intent
-	36, // 11: sealward.v1.GetRequestResponse.intent:type_name -> sealward.v1.Intent
-	44, // 12: sealward.v1.GetRequestResponse.decision:type_name -> sealward.v1.Decision
-	67, // 13: sealward.v1.GetRequestResponse.time:type_name -> google.protobuf.Timestamp
-	68, // 14: sealward.v1.WatchRequestRequest.wait:type_name -> google.protobuf.Duration
-	23, // 15: sealward.v1.UnlockResponse.token:type_name -> sealward.v1.TokenHealth
-	23, // 16: sealward.v1.RetryResponse.token:type_name -> sealward.v1.TokenHealth
-	62, // 17: sealward.v1.PlanResealRequest.pcrs:type_name -> sealward.v1.PlanResealRequest.PcrsEntry
-	63, // 18: sealward.v1.PlanResealResponse.pcrs:type_name -> sealward.v1.PlanResealResponse.PcrsEntry
-	64, // 19: sealward.v1.ResealRequest.pcrs:type_name -> sealward.v1.ResealRequest.PcrsEntry
-	67, // 20: sealward.v1.TokenHealth.since:type_name -> google.protobuf.Timestamp
-	67, // 21: sealward.v1.TokenHealth.retry:type_name -> google.protobuf.Timestamp
-	41, // 22: sealward.v1.TokenHealth.facts:type_name -> sealward.v1.Field
-	65, // 23: sealward.v1.Evidence.parts:type_name -> sealward.v1.Evidence.PartsEntry
-	41, // 24: sealward.v1.Evidence.proven:type_name -> sealward.v1.Field
-	41, // 25: sealward.v1.Evidence.claimed:type_name -> sealward.v1.Field
-	29, // 26: sealward.v1.ListKeysResponse.keys:type_name -> sealward.v1.Key
-	29, // 27: sealward.v1.GetKeyResponse.key:type_name -> sealward.v1.Key
-	24, // 28: sealward.v1.GetKeyResponse.evidence:type_name -> sealward.v1.Evidence
-	41, // 29: sealward.v1.GetKeyResponse.facts:type_name -> sealward.v1.Field
-	32, // 30: sealward.v1.ListLimitsResponse.limits:type_name -> sealward.v1.LimitState
-	68, // 31: sealward.v1.LimitState.window:type_name -> google.protobuf.Duration
-	67, // 32: sealward.v1.LimitState.frees:type_name -> google.protobuf.Timestamp
-	67, // 33: sealward.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	67, // 34: sealward.v1.GetStatusResponse.policy_loaded:type_name -> google.protobuf.Timestamp
-	67, // 35: sealward.v1.GetStatusResponse.journal_time:type_name -> google.protobuf.Timestamp
-	68, // 36: sealward.v1.GetStatusResponse.journal_time_held:type_name -> google.protobuf.Duration
-	35, // 37: sealward.v1.GetStatusResponse.keys:type_name -> sealward.v1.KeyHealth
-	23, // 38: sealward.v1.GetStatusResponse.tokens:type_name -> sealward.v1.TokenHealth
-	39, // 39: sealward.v1.Intent.effects:type_name -> sealward.v1.Effect
-	40, // 40: sealward.v1.Intent.outflow:type_name -> sealward.v1.Quantity
-	40, // 41: sealward.v1.Intent.fees:type_name -> sealward.v1.Quantity
-	41, // 42: sealward.v1.Intent.fields:type_name -> sealward.v1.Field
-	42, // 43: sealward.v1.Intent.warnings:type_name -> sealward.v1.Warning
-	41, // 44: sealward.v1.Intent.digests:type_name -> sealward.v1.Field
-	43, // 45: sealward.v1.Intent.messages:type_name -> sealward.v1.Message
-	37, // 46: sealward.v1.Intent.clear_signing:type_name -> sealward.v1.ClearSigning
-	38, // 47: sealward.v1.ClearSigning.fields:type_name -> sealward.v1.Labelled
-	40, // 48: sealward.v1.Effect.quantity:type_name -> sealward.v1.Quantity
-	67, // 49: sealward.v1.Effect.until:type_name -> google.protobuf.Timestamp
-	68, // 50: sealward.v1.Effect.remaining:type_name -> google.protobuf.Duration
-	66, // 51: sealward.v1.Effect.attributes:type_name -> sealward.v1.Effect.AttributesEntry
-	46, // 52: sealward.v1.Decision.limits:type_name -> sealward.v1.LimitUse
-	45, // 53: sealward.v1.Decision.quorums:type_name -> sealward.v1.Quorum
-	68, // 54: sealward.v1.Decision.delay:type_name -> google.protobuf.Duration
-	68, // 55: sealward.v1.Decision.expires:type_name -> google.protobuf.Duration
-	68, // 56: sealward.v1.LimitUse.window:type_name -> google.protobuf.Duration
-	67, // 57: sealward.v1.LimitUse.frees:type_name -> google.protobuf.Timestamp
-	49, // 58: sealward.v1.ListPoliciesResponse.policies:type_name -> sealward.v1.PolicyRecord
-	67, // 59: sealward.v1.PolicyRecord.time:type_name -> google.protobuf.Timestamp
-	54, // 60: sealward.v1.ListEntriesResponse.entries:type_name -> sealward.v1.Entry
-	67, // 61: sealward.v1.Entry.time:type_name -> google.protobuf.Timestamp
-	1,  // 62: sealward.v1.SignerService.Sign:input_type -> sealward.v1.SignRequest
-	3,  // 63: sealward.v1.SignerService.Inspect:input_type -> sealward.v1.InspectRequest
-	5,  // 64: sealward.v1.SignerService.CheckPolicy:input_type -> sealward.v1.CheckPolicyRequest
-	7,  // 65: sealward.v1.SignerService.GetRequest:input_type -> sealward.v1.GetRequestRequest
-	9,  // 66: sealward.v1.SignerService.WatchRequest:input_type -> sealward.v1.WatchRequestRequest
-	25, // 67: sealward.v1.SignerService.ListKeys:input_type -> sealward.v1.ListKeysRequest
-	27, // 68: sealward.v1.SignerService.GetKey:input_type -> sealward.v1.GetKeyRequest
-	30, // 69: sealward.v1.SignerService.ListLimits:input_type -> sealward.v1.ListLimitsRequest
-	33, // 70: sealward.v1.SignerService.GetStatus:input_type -> sealward.v1.GetStatusRequest
-	11, // 71: sealward.v1.DeviceService.GetUnlockKey:input_type -> sealward.v1.GetUnlockKeyRequest
-	13, // 72: sealward.v1.DeviceService.Unlock:input_type -> sealward.v1.UnlockRequest
-	15, // 73: sealward.v1.DeviceService.Retry:input_type -> sealward.v1.RetryRequest
-	17, // 74: sealward.v1.DeviceService.GetTarget:input_type -> sealward.v1.GetTargetRequest
-	19, // 75: sealward.v1.DeviceService.PlanReseal:input_type -> sealward.v1.PlanResealRequest
-	21, // 76: sealward.v1.DeviceService.Reseal:input_type -> sealward.v1.ResealRequest
-	52, // 77: sealward.v1.JournalService.ListEntries:input_type -> sealward.v1.ListEntriesRequest
-	55, // 78: sealward.v1.JournalService.GetCheckpoint:input_type -> sealward.v1.GetCheckpointRequest
-	57, // 79: sealward.v1.JournalService.GetProof:input_type -> sealward.v1.GetProofRequest
-	59, // 80: sealward.v1.JournalService.Verify:input_type -> sealward.v1.VerifyRequest
-	47, // 81: sealward.v1.PolicyService.ListPolicies:input_type -> sealward.v1.ListPoliciesRequest
-	50, // 82: sealward.v1.PolicyService.GetPolicy:input_type -> sealward.v1.GetPolicyRequest
-	2,  // 83: sealward.v1.SignerService.Sign:output_type -> sealward.v1.SignResponse
-	4,  // 84: sealward.v1.SignerService.Inspect:output_type -> sealward.v1.InspectResponse
-	6,  // 85: sealward.v1.SignerService.CheckPolicy:output_type -> sealward.v1.CheckPolicyResponse
-	8,  // 86: sealward.v1.SignerService.GetRequest:output_type -> sealward.v1.GetRequestResponse
-	10, // 87: sealward.v1.SignerService.WatchRequest:output_type -> sealward.v1.WatchRequestResponse
-	26, // 88: sealward.v1.SignerService.ListKeys:output_type -> sealward.v1.ListKeysResponse
-	28, // 89: sealward.v1.SignerService.GetKey:output_type -> sealward.v1.GetKeyResponse
-	31, // 90: sealward.v1.SignerService.ListLimits:output_type -> sealward.v1.ListLimitsResponse
-	34, // 91: sealward.v1.SignerService.GetStatus:output_type -> sealward.v1.GetStatusResponse
-	12, // 92: sealward.v1.DeviceService.GetUnlockKey:output_type -> sealward.v1.GetUnlockKeyResponse
-	14, // 93: sealward.v1.DeviceService.Unlock:output_type -> sealward.v1.UnlockResponse
-	16, // 94: sealward.v1.DeviceService.Retry:output_type -> sealward.v1.RetryResponse
-	18, // 95: sealward.v1.DeviceService.GetTarget:output_type -> sealward.v1.GetTargetResponse
-	20, // 96: sealward.v1.DeviceService.PlanReseal:output_type -> sealward.v1.PlanResealResponse
-	22, // 97: sealward.v1.DeviceService.Reseal:output_type -> sealward.v1.ResealResponse
-	53, // 98: sealward.v1.JournalService.ListEntries:output_type -> sealward.v1.ListEntriesResponse
-	56, // 99: sealward.v1.JournalService.GetCheckpoint:output_type -> sealward.v1.GetCheckpointResponse
-	58, // 100: sealward.v1.JournalService.GetProof:output_type -> sealward.v1.GetProofResponse
-	60, // 101: sealward.v1.JournalService.Verify:output_type -> sealward.v1.VerifyResponse
-	48, // 102: sealward.v1.PolicyService.ListPolicies:output_type -> sealward.v1.ListPoliciesResponse
-	51, // 103: sealward.v1.PolicyService.GetPolicy:output_type -> sealward.v1.GetPolicyResponse
-	83, // [83:104] is the sub-list for method output_type
-	62, // [62:83] is the sub-list for method input_type
-	62, // [62:62] is the sub-list for extension type_name
-	62, // [62:62] is the sub-list for extension extendee
-	0,  // [0:62] is the sub-list for field type_name
+	84,  // 0: sealward.v1.Request.not_before:type_name -> google.protobuf.Timestamp
+	84,  // 1: sealward.v1.Request.expires:type_name -> google.protobuf.Timestamp
+	0,   // 2: sealward.v1.SignRequest.request:type_name -> sealward.v1.Request
+	85,  // 3: sealward.v1.SignRequest.wait:type_name -> google.protobuf.Duration
+	36,  // 4: sealward.v1.SignResponse.intent:type_name -> sealward.v1.Intent
+	29,  // 5: sealward.v1.SignResponse.key:type_name -> sealward.v1.Key
+	84,  // 6: sealward.v1.SignResponse.authorized:type_name -> google.protobuf.Timestamp
+	36,  // 7: sealward.v1.InspectResponse.intent:type_name -> sealward.v1.Intent
+	0,   // 8: sealward.v1.CheckPolicyRequest.request:type_name -> sealward.v1.Request
+	44,  // 9: sealward.v1.CheckPolicyResponse.decision:type_name -> sealward.v1.Decision
+	36,  // 10: sealward.v1.CheckPolicyResponse.intent:type_name -> sealward.v1.Intent
+	36,  // 11: sealward.v1.GetRequestResponse.intent:type_name -> sealward.v1.Intent
+	44,  // 12: sealward.v1.GetRequestResponse.decision:type_name -> sealward.v1.Decision
+	84,  // 13: sealward.v1.GetRequestResponse.time:type_name -> google.protobuf.Timestamp
+	52,  // 14: sealward.v1.GetRequestResponse.quorums:type_name -> sealward.v1.QuorumState
+	84,  // 15: sealward.v1.GetRequestResponse.due:type_name -> google.protobuf.Timestamp
+	84,  // 16: sealward.v1.GetRequestResponse.deadline:type_name -> google.protobuf.Timestamp
+	55,  // 17: sealward.v1.GetRequestResponse.heard:type_name -> sealward.v1.HeardApproval
+	85,  // 18: sealward.v1.WatchRequestRequest.wait:type_name -> google.protobuf.Duration
+	23,  // 19: sealward.v1.UnlockResponse.token:type_name -> sealward.v1.TokenHealth
+	23,  // 20: sealward.v1.RetryResponse.token:type_name -> sealward.v1.TokenHealth
+	79,  // 21: sealward.v1.PlanResealRequest.pcrs:type_name -> sealward.v1.PlanResealRequest.PcrsEntry
+	80,  // 22: sealward.v1.PlanResealResponse.pcrs:type_name -> sealward.v1.PlanResealResponse.PcrsEntry
+	81,  // 23: sealward.v1.ResealRequest.pcrs:type_name -> sealward.v1.ResealRequest.PcrsEntry
+	84,  // 24: sealward.v1.TokenHealth.since:type_name -> google.protobuf.Timestamp
+	84,  // 25: sealward.v1.TokenHealth.retry:type_name -> google.protobuf.Timestamp
+	41,  // 26: sealward.v1.TokenHealth.facts:type_name -> sealward.v1.Field
+	82,  // 27: sealward.v1.Evidence.parts:type_name -> sealward.v1.Evidence.PartsEntry
+	41,  // 28: sealward.v1.Evidence.proven:type_name -> sealward.v1.Field
+	41,  // 29: sealward.v1.Evidence.claimed:type_name -> sealward.v1.Field
+	29,  // 30: sealward.v1.ListKeysResponse.keys:type_name -> sealward.v1.Key
+	29,  // 31: sealward.v1.GetKeyResponse.key:type_name -> sealward.v1.Key
+	24,  // 32: sealward.v1.GetKeyResponse.evidence:type_name -> sealward.v1.Evidence
+	41,  // 33: sealward.v1.GetKeyResponse.facts:type_name -> sealward.v1.Field
+	32,  // 34: sealward.v1.ListLimitsResponse.limits:type_name -> sealward.v1.LimitState
+	85,  // 35: sealward.v1.LimitState.window:type_name -> google.protobuf.Duration
+	84,  // 36: sealward.v1.LimitState.frees:type_name -> google.protobuf.Timestamp
+	84,  // 37: sealward.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	84,  // 38: sealward.v1.GetStatusResponse.policy_loaded:type_name -> google.protobuf.Timestamp
+	84,  // 39: sealward.v1.GetStatusResponse.journal_time:type_name -> google.protobuf.Timestamp
+	85,  // 40: sealward.v1.GetStatusResponse.journal_time_held:type_name -> google.protobuf.Duration
+	35,  // 41: sealward.v1.GetStatusResponse.keys:type_name -> sealward.v1.KeyHealth
+	23,  // 42: sealward.v1.GetStatusResponse.tokens:type_name -> sealward.v1.TokenHealth
+	39,  // 43: sealward.v1.Intent.effects:type_name -> sealward.v1.Effect
+	40,  // 44: sealward.v1.Intent.outflow:type_name -> sealward.v1.Quantity
+	40,  // 45: sealward.v1.Intent.fees:type_name -> sealward.v1.Quantity
+	41,  // 46: sealward.v1.Intent.fields:type_name -> sealward.v1.Field
+	42,  // 47: sealward.v1.Intent.warnings:type_name -> sealward.v1.Warning
+	41,  // 48: sealward.v1.Intent.digests:type_name -> sealward.v1.Field
+	43,  // 49: sealward.v1.Intent.messages:type_name -> sealward.v1.Message
+	37,  // 50: sealward.v1.Intent.clear_signing:type_name -> sealward.v1.ClearSigning
+	38,  // 51: sealward.v1.ClearSigning.fields:type_name -> sealward.v1.Labelled
+	40,  // 52: sealward.v1.Effect.quantity:type_name -> sealward.v1.Quantity
+	84,  // 53: sealward.v1.Effect.until:type_name -> google.protobuf.Timestamp
+	85,  // 54: sealward.v1.Effect.remaining:type_name -> google.protobuf.Duration
+	83,  // 55: sealward.v1.Effect.attributes:type_name -> sealward.v1.Effect.AttributesEntry
+	46,  // 56: sealward.v1.Decision.limits:type_name -> sealward.v1.LimitUse
+	45,  // 57: sealward.v1.Decision.quorums:type_name -> sealward.v1.Quorum
+	85,  // 58: sealward.v1.Decision.delay:type_name -> google.protobuf.Duration
+	85,  // 59: sealward.v1.Decision.expires:type_name -> google.protobuf.Duration
+	85,  // 60: sealward.v1.LimitUse.window:type_name -> google.protobuf.Duration
+	84,  // 61: sealward.v1.LimitUse.frees:type_name -> google.protobuf.Timestamp
+	51,  // 62: sealward.v1.ListPendingResponse.pending:type_name -> sealward.v1.Pending
+	40,  // 63: sealward.v1.Pending.outflow:type_name -> sealward.v1.Quantity
+	52,  // 64: sealward.v1.Pending.quorums:type_name -> sealward.v1.QuorumState
+	84,  // 65: sealward.v1.Pending.since:type_name -> google.protobuf.Timestamp
+	84,  // 66: sealward.v1.Pending.due:type_name -> google.protobuf.Timestamp
+	84,  // 67: sealward.v1.Pending.deadline:type_name -> google.protobuf.Timestamp
+	42,  // 68: sealward.v1.Pending.warnings:type_name -> sealward.v1.Warning
+	45,  // 69: sealward.v1.QuorumState.quorum:type_name -> sealward.v1.Quorum
+	51,  // 70: sealward.v1.GetPendingResponse.pending:type_name -> sealward.v1.Pending
+	29,  // 71: sealward.v1.GetPendingResponse.key:type_name -> sealward.v1.Key
+	36,  // 72: sealward.v1.GetPendingResponse.intent:type_name -> sealward.v1.Intent
+	44,  // 73: sealward.v1.GetPendingResponse.decision:type_name -> sealward.v1.Decision
+	55,  // 74: sealward.v1.GetPendingResponse.heard:type_name -> sealward.v1.HeardApproval
+	84,  // 75: sealward.v1.HeardApproval.time:type_name -> google.protobuf.Timestamp
+	84,  // 76: sealward.v1.HeardApproval.expires:type_name -> google.protobuf.Timestamp
+	51,  // 77: sealward.v1.PostApprovalResponse.pending:type_name -> sealward.v1.Pending
+	85,  // 78: sealward.v1.WatchPendingRequest.wait:type_name -> google.protobuf.Duration
+	60,  // 79: sealward.v1.WatchPendingResponse.events:type_name -> sealward.v1.PendingEvent
+	84,  // 80: sealward.v1.PendingEvent.time:type_name -> google.protobuf.Timestamp
+	51,  // 81: sealward.v1.PendingEvent.pending:type_name -> sealward.v1.Pending
+	63,  // 82: sealward.v1.FreezeResponse.in_device:type_name -> sealward.v1.InDevice
+	66,  // 83: sealward.v1.ListPoliciesResponse.policies:type_name -> sealward.v1.PolicyRecord
+	84,  // 84: sealward.v1.PolicyRecord.time:type_name -> google.protobuf.Timestamp
+	71,  // 85: sealward.v1.ListEntriesResponse.entries:type_name -> sealward.v1.Entry
+	84,  // 86: sealward.v1.Entry.time:type_name -> google.protobuf.Timestamp
+	1,   // 87: sealward.v1.SignerService.Sign:input_type -> sealward.v1.SignRequest
+	3,   // 88: sealward.v1.SignerService.Inspect:input_type -> sealward.v1.InspectRequest
+	5,   // 89: sealward.v1.SignerService.CheckPolicy:input_type -> sealward.v1.CheckPolicyRequest
+	7,   // 90: sealward.v1.SignerService.GetRequest:input_type -> sealward.v1.GetRequestRequest
+	9,   // 91: sealward.v1.SignerService.WatchRequest:input_type -> sealward.v1.WatchRequestRequest
+	47,  // 92: sealward.v1.SignerService.CancelRequest:input_type -> sealward.v1.CancelRequestRequest
+	25,  // 93: sealward.v1.SignerService.ListKeys:input_type -> sealward.v1.ListKeysRequest
+	27,  // 94: sealward.v1.SignerService.GetKey:input_type -> sealward.v1.GetKeyRequest
+	30,  // 95: sealward.v1.SignerService.ListLimits:input_type -> sealward.v1.ListLimitsRequest
+	33,  // 96: sealward.v1.SignerService.GetStatus:input_type -> sealward.v1.GetStatusRequest
+	11,  // 97: sealward.v1.DeviceService.GetUnlockKey:input_type -> sealward.v1.GetUnlockKeyRequest
+	13,  // 98: sealward.v1.DeviceService.Unlock:input_type -> sealward.v1.UnlockRequest
+	15,  // 99: sealward.v1.DeviceService.Retry:input_type -> sealward.v1.RetryRequest
+	17,  // 100: sealward.v1.DeviceService.GetTarget:input_type -> sealward.v1.GetTargetRequest
+	19,  // 101: sealward.v1.DeviceService.PlanReseal:input_type -> sealward.v1.PlanResealRequest
+	21,  // 102: sealward.v1.DeviceService.Reseal:input_type -> sealward.v1.ResealRequest
+	69,  // 103: sealward.v1.JournalService.ListEntries:input_type -> sealward.v1.ListEntriesRequest
+	72,  // 104: sealward.v1.JournalService.GetCheckpoint:input_type -> sealward.v1.GetCheckpointRequest
+	74,  // 105: sealward.v1.JournalService.GetProof:input_type -> sealward.v1.GetProofRequest
+	76,  // 106: sealward.v1.JournalService.Verify:input_type -> sealward.v1.VerifyRequest
+	64,  // 107: sealward.v1.PolicyService.ListPolicies:input_type -> sealward.v1.ListPoliciesRequest
+	67,  // 108: sealward.v1.PolicyService.GetPolicy:input_type -> sealward.v1.GetPolicyRequest
+	49,  // 109: sealward.v1.ApprovalService.ListPending:input_type -> sealward.v1.ListPendingRequest
+	53,  // 110: sealward.v1.ApprovalService.GetPending:input_type -> sealward.v1.GetPendingRequest
+	56,  // 111: sealward.v1.ApprovalService.PostApproval:input_type -> sealward.v1.PostApprovalRequest
+	58,  // 112: sealward.v1.ApprovalService.WatchPending:input_type -> sealward.v1.WatchPendingRequest
+	61,  // 113: sealward.v1.ApprovalService.Freeze:input_type -> sealward.v1.FreezeRequest
+	2,   // 114: sealward.v1.SignerService.Sign:output_type -> sealward.v1.SignResponse
+	4,   // 115: sealward.v1.SignerService.Inspect:output_type -> sealward.v1.InspectResponse
+	6,   // 116: sealward.v1.SignerService.CheckPolicy:output_type -> sealward.v1.CheckPolicyResponse
+	8,   // 117: sealward.v1.SignerService.GetRequest:output_type -> sealward.v1.GetRequestResponse
+	10,  // 118: sealward.v1.SignerService.WatchRequest:output_type -> sealward.v1.WatchRequestResponse
+	48,  // 119: sealward.v1.SignerService.CancelRequest:output_type -> sealward.v1.CancelRequestResponse
+	26,  // 120: sealward.v1.SignerService.ListKeys:output_type -> sealward.v1.ListKeysResponse
+	28,  // 121: sealward.v1.SignerService.GetKey:output_type -> sealward.v1.GetKeyResponse
+	31,  // 122: sealward.v1.SignerService.ListLimits:output_type -> sealward.v1.ListLimitsResponse
+	34,  // 123: sealward.v1.SignerService.GetStatus:output_type -> sealward.v1.GetStatusResponse
+	12,  // 124: sealward.v1.DeviceService.GetUnlockKey:output_type -> sealward.v1.GetUnlockKeyResponse
+	14,  // 125: sealward.v1.DeviceService.Unlock:output_type -> sealward.v1.UnlockResponse
+	16,  // 126: sealward.v1.DeviceService.Retry:output_type -> sealward.v1.RetryResponse
+	18,  // 127: sealward.v1.DeviceService.GetTarget:output_type -> sealward.v1.GetTargetResponse
+	20,  // 128: sealward.v1.DeviceService.PlanReseal:output_type -> sealward.v1.PlanResealResponse
+	22,  // 129: sealward.v1.DeviceService.Reseal:output_type -> sealward.v1.ResealResponse
+	70,  // 130: sealward.v1.JournalService.ListEntries:output_type -> sealward.v1.ListEntriesResponse
+	73,  // 131: sealward.v1.JournalService.GetCheckpoint:output_type -> sealward.v1.GetCheckpointResponse
+	75,  // 132: sealward.v1.JournalService.GetProof:output_type -> sealward.v1.GetProofResponse
+	77,  // 133: sealward.v1.JournalService.Verify:output_type -> sealward.v1.VerifyResponse
+	65,  // 134: sealward.v1.PolicyService.ListPolicies:output_type -> sealward.v1.ListPoliciesResponse
+	68,  // 135: sealward.v1.PolicyService.GetPolicy:output_type -> sealward.v1.GetPolicyResponse
+	50,  // 136: sealward.v1.ApprovalService.ListPending:output_type -> sealward.v1.ListPendingResponse
+	54,  // 137: sealward.v1.ApprovalService.GetPending:output_type -> sealward.v1.GetPendingResponse
+	57,  // 138: sealward.v1.ApprovalService.PostApproval:output_type -> sealward.v1.PostApprovalResponse
+	59,  // 139: sealward.v1.ApprovalService.WatchPending:output_type -> sealward.v1.WatchPendingResponse
+	62,  // 140: sealward.v1.ApprovalService.Freeze:output_type -> sealward.v1.FreezeResponse
+	114, // [114:141] is the sub-list for method output_type
+	87,  // [87:114] is the sub-list for method input_type
+	87,  // [87:87] is the sub-list for extension type_name
+	87,  // [87:87] is the sub-list for extension extendee
+	0,   // [0:87] is the sub-list for field type_name
 }
 
 func init() { file_sealward_v1_sealward_proto_init() }
@@ -4831,9 +6317,9 @@ func file_sealward_v1_sealward_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sealward_v1_sealward_proto_rawDesc), len(file_sealward_v1_sealward_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   67,
+			NumMessages:   84,
 			NumExtensions: 0,
-			NumServices:   4,
+			NumServices:   5,
 		},
 		GoTypes:           file_sealward_v1_sealward_proto_goTypes,
 		DependencyIndexes: file_sealward_v1_sealward_proto_depIdxs,

@@ -32,6 +32,8 @@ const (
 	JournalServiceName = "sealward.v1.JournalService"
 	// PolicyServiceName is the fully-qualified name of the PolicyService service.
 	PolicyServiceName = "sealward.v1.PolicyService"
+	// ApprovalServiceName is the fully-qualified name of the ApprovalService service.
+	ApprovalServiceName = "sealward.v1.ApprovalService"
 )
 
 // These constants are the fully-qualified names of the RPCs defined in this package. They're
@@ -55,6 +57,9 @@ const (
 	// SignerServiceWatchRequestProcedure is the fully-qualified name of the SignerService's
 	// WatchRequest RPC.
 	SignerServiceWatchRequestProcedure = "/sealward.v1.SignerService/WatchRequest"
+	// SignerServiceCancelRequestProcedure is the fully-qualified name of the SignerService's
+	// CancelRequest RPC.
+	SignerServiceCancelRequestProcedure = "/sealward.v1.SignerService/CancelRequest"
 	// SignerServiceListKeysProcedure is the fully-qualified name of the SignerService's ListKeys RPC.
 	SignerServiceListKeysProcedure = "/sealward.v1.SignerService/ListKeys"
 	// SignerServiceGetKeyProcedure is the fully-qualified name of the SignerService's GetKey RPC.
@@ -93,6 +98,20 @@ const (
 	PolicyServiceListPoliciesProcedure = "/sealward.v1.PolicyService/ListPolicies"
 	// PolicyServiceGetPolicyProcedure is the fully-qualified name of the PolicyService's GetPolicy RPC.
 	PolicyServiceGetPolicyProcedure = "/sealward.v1.PolicyService/GetPolicy"
+	// ApprovalServiceListPendingProcedure is the fully-qualified name of the ApprovalService's
+	// ListPending RPC.
+	ApprovalServiceListPendingProcedure = "/sealward.v1.ApprovalService/ListPending"
+	// ApprovalServiceGetPendingProcedure is the fully-qualified name of the ApprovalService's
+	// GetPending RPC.
+	ApprovalServiceGetPendingProcedure = "/sealward.v1.ApprovalService/GetPending"
+	// ApprovalServicePostApprovalProcedure is the fully-qualified name of the ApprovalService's
+	// PostApproval RPC.
+	ApprovalServicePostApprovalProcedure = "/sealward.v1.ApprovalService/PostApproval"
+	// ApprovalServiceWatchPendingProcedure is the fully-qualified name of the ApprovalService's
+	// WatchPending RPC.
+	ApprovalServiceWatchPendingProcedure = "/sealward.v1.ApprovalService/WatchPending"
+	// ApprovalServiceFreezeProcedure is the fully-qualified name of the ApprovalService's Freeze RPC.
+	ApprovalServiceFreezeProcedure = "/sealward.v1.ApprovalService/Freeze"
 )
 
 // SignerServiceClient is a client for the sealward.v1.SignerService service.
@@ -108,6 +127,8 @@ type SignerServiceClient interface {
 	// WatchRequest tells what a request waits for, as soon as that is something else
 	// than the caller knows.
 	WatchRequest(context.Context, *connect.Request[v1.WatchRequestRequest]) (*connect.Response[v1.WatchRequestResponse], error)
+	// CancelRequest ends a request of the caller's own that waits.
+	CancelRequest(context.Context, *connect.Request[v1.CancelRequestRequest]) (*connect.Response[v1.CancelRequestResponse], error)
 	// ListKeys lists the keys that some rule gives to the caller.
 	ListKeys(context.Context, *connect.Request[v1.ListKeysRequest]) (*connect.Response[v1.ListKeysResponse], error)
 	// GetKey shows one of them.
@@ -159,6 +180,12 @@ func NewSignerServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(signerServiceMethods.ByName("WatchRequest")),
 			connect.WithClientOptions(opts...),
 		),
+		cancelRequest: connect.NewClient[v1.CancelRequestRequest, v1.CancelRequestResponse](
+			httpClient,
+			baseURL+SignerServiceCancelRequestProcedure,
+			connect.WithSchema(signerServiceMethods.ByName("CancelRequest")),
+			connect.WithClientOptions(opts...),
+		),
 		listKeys: connect.NewClient[v1.ListKeysRequest, v1.ListKeysResponse](
 			httpClient,
 			baseURL+SignerServiceListKeysProcedure,
@@ -188,15 +215,16 @@ func NewSignerServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 
 // signerServiceClient implements SignerServiceClient.
 type signerServiceClient struct {
-	sign         *connect.Client[v1.SignRequest, v1.SignResponse]
-	inspect      *connect.Client[v1.InspectRequest, v1.InspectResponse]
-	checkPolicy  *connect.Client[v1.CheckPolicyRequest, v1.CheckPolicyResponse]
-	getRequest   *connect.Client[v1.GetRequestRequest, v1.GetRequestResponse]
-	watchRequest *connect.Client[v1.WatchRequestRequest, v1.WatchRequestResponse]
-	listKeys     *connect.Client[v1.ListKeysRequest, v1.ListKeysResponse]
-	getKey       *connect.Client[v1.GetKeyRequest, v1.GetKeyResponse]
-	listLimits   *connect.Client[v1.ListLimitsRequest, v1.ListLimitsResponse]
-	getStatus    *connect.Client[v1.GetStatusRequest, v1.GetStatusResponse]
+	sign          *connect.Client[v1.SignRequest, v1.SignResponse]
+	inspect       *connect.Client[v1.InspectRequest, v1.InspectResponse]
+	checkPolicy   *connect.Client[v1.CheckPolicyRequest, v1.CheckPolicyResponse]
+	getRequest    *connect.Client[v1.GetRequestRequest, v1.GetRequestResponse]
+	watchRequest  *connect.Client[v1.WatchRequestRequest, v1.WatchRequestResponse]
+	cancelRequest *connect.Client[v1.CancelRequestRequest, v1.CancelRequestResponse]
+	listKeys      *connect.Client[v1.ListKeysRequest, v1.ListKeysResponse]
+	getKey        *connect.Client[v1.GetKeyRequest, v1.GetKeyResponse]
+	listLimits    *connect.Client[v1.ListLimitsRequest, v1.ListLimitsResponse]
+	getStatus     *connect.Client[v1.GetStatusRequest, v1.GetStatusResponse]
 }
 
 // Sign calls sealward.v1.SignerService.Sign.
@@ -222,6 +250,11 @@ func (c *signerServiceClient) GetRequest(ctx context.Context, req *connect.Reque
 // WatchRequest calls sealward.v1.SignerService.WatchRequest.
 func (c *signerServiceClient) WatchRequest(ctx context.Context, req *connect.Request[v1.WatchRequestRequest]) (*connect.Response[v1.WatchRequestResponse], error) {
 	return c.watchRequest.CallUnary(ctx, req)
+}
+
+// CancelRequest calls sealward.v1.SignerService.CancelRequest.
+func (c *signerServiceClient) CancelRequest(ctx context.Context, req *connect.Request[v1.CancelRequestRequest]) (*connect.Response[v1.CancelRequestResponse], error) {
+	return c.cancelRequest.CallUnary(ctx, req)
 }
 
 // ListKeys calls sealward.v1.SignerService.ListKeys.
@@ -257,6 +290,8 @@ type SignerServiceHandler interface {
 	// WatchRequest tells what a request waits for, as soon as that is something else
 	// than the caller knows.
 	WatchRequest(context.Context, *connect.Request[v1.WatchRequestRequest]) (*connect.Response[v1.WatchRequestResponse], error)
+	// CancelRequest ends a request of the caller's own that waits.
+	CancelRequest(context.Context, *connect.Request[v1.CancelRequestRequest]) (*connect.Response[v1.CancelRequestResponse], error)
 	// ListKeys lists the keys that some rule gives to the caller.
 	ListKeys(context.Context, *connect.Request[v1.ListKeysRequest]) (*connect.Response[v1.ListKeysResponse], error)
 	// GetKey shows one of them.
@@ -304,6 +339,12 @@ func NewSignerServiceHandler(svc SignerServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(signerServiceMethods.ByName("WatchRequest")),
 		connect.WithHandlerOptions(opts...),
 	)
+	signerServiceCancelRequestHandler := connect.NewUnaryHandler(
+		SignerServiceCancelRequestProcedure,
+		svc.CancelRequest,
+		connect.WithSchema(signerServiceMethods.ByName("CancelRequest")),
+		connect.WithHandlerOptions(opts...),
+	)
 	signerServiceListKeysHandler := connect.NewUnaryHandler(
 		SignerServiceListKeysProcedure,
 		svc.ListKeys,
@@ -340,6 +381,8 @@ func NewSignerServiceHandler(svc SignerServiceHandler, opts ...connect.HandlerOp
 			signerServiceGetRequestHandler.ServeHTTP(w, r)
 		case SignerServiceWatchRequestProcedure:
 			signerServiceWatchRequestHandler.ServeHTTP(w, r)
+		case SignerServiceCancelRequestProcedure:
+			signerServiceCancelRequestHandler.ServeHTTP(w, r)
 		case SignerServiceListKeysProcedure:
 			signerServiceListKeysHandler.ServeHTTP(w, r)
 		case SignerServiceGetKeyProcedure:
@@ -375,6 +418,10 @@ func (UnimplementedSignerServiceHandler) GetRequest(context.Context, *connect.Re
 
 func (UnimplementedSignerServiceHandler) WatchRequest(context.Context, *connect.Request[v1.WatchRequestRequest]) (*connect.Response[v1.WatchRequestResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sealward.v1.SignerService.WatchRequest is not implemented"))
+}
+
+func (UnimplementedSignerServiceHandler) CancelRequest(context.Context, *connect.Request[v1.CancelRequestRequest]) (*connect.Response[v1.CancelRequestResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sealward.v1.SignerService.CancelRequest is not implemented"))
 }
 
 func (UnimplementedSignerServiceHandler) ListKeys(context.Context, *connect.Request[v1.ListKeysRequest]) (*connect.Response[v1.ListKeysResponse], error) {
@@ -863,4 +910,188 @@ func (UnimplementedPolicyServiceHandler) ListPolicies(context.Context, *connect.
 
 func (UnimplementedPolicyServiceHandler) GetPolicy(context.Context, *connect.Request[v1.GetPolicyRequest]) (*connect.Response[v1.GetPolicyResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sealward.v1.PolicyService.GetPolicy is not implemented"))
+}
+
+// ApprovalServiceClient is a client for the sealward.v1.ApprovalService service.
+type ApprovalServiceClient interface {
+	// ListPending lists the requests that wait, the oldest first.
+	ListPending(context.Context, *connect.Request[v1.ListPendingRequest]) (*connect.Response[v1.ListPendingResponse], error)
+	// GetPending returns one of them with all that an approver needs to judge it.
+	GetPending(context.Context, *connect.Request[v1.GetPendingRequest]) (*connect.Response[v1.GetPendingResponse], error)
+	// PostApproval hands in a signed approval, rejection or withdrawal.
+	PostApproval(context.Context, *connect.Request[v1.PostApprovalRequest]) (*connect.Response[v1.PostApprovalResponse], error)
+	// WatchPending tells what happens to requests that wait, as it happens.
+	WatchPending(context.Context, *connect.Request[v1.WatchPendingRequest]) (*connect.Response[v1.WatchPendingResponse], error)
+	// Freeze stops all signing until approvers thaw it (an administrative request).
+	Freeze(context.Context, *connect.Request[v1.FreezeRequest]) (*connect.Response[v1.FreezeResponse], error)
+}
+
+// NewApprovalServiceClient constructs a client for the sealward.v1.ApprovalService service. By
+// default, it uses the Connect protocol with the binary Protobuf Codec, asks for gzipped responses,
+// and sends uncompressed requests. To use the gRPC or gRPC-Web protocols, supply the
+// connect.WithGRPC() or connect.WithGRPCWeb() options.
+//
+// The URL supplied here should be the base URL for the Connect or gRPC server (for example,
+// http://api.acme.com or https://acme.com/grpc).
+func NewApprovalServiceClient(httpClient connect.HTTPClient, baseURL string, opts ...connect.ClientOption) ApprovalServiceClient {
+	baseURL = strings.TrimRight(baseURL, "/")
+	approvalServiceMethods := v1.File_sealward_v1_sealward_proto.Services().ByName("ApprovalService").Methods()
+	return &approvalServiceClient{
+		listPending: connect.NewClient[v1.ListPendingRequest, v1.ListPendingResponse](
+			httpClient,
+			baseURL+ApprovalServiceListPendingProcedure,
+			connect.WithSchema(approvalServiceMethods.ByName("ListPending")),
+			connect.WithClientOptions(opts...),
+		),
+		getPending: connect.NewClient[v1.GetPendingRequest, v1.GetPendingResponse](
+			httpClient,
+			baseURL+ApprovalServiceGetPendingProcedure,
+			connect.WithSchema(approvalServiceMethods.ByName("GetPending")),
+			connect.WithClientOptions(opts...),
+		),
+		postApproval: connect.NewClient[v1.PostApprovalRequest, v1.PostApprovalResponse](
+			httpClient,
+			baseURL+ApprovalServicePostApprovalProcedure,
+			connect.WithSchema(approvalServiceMethods.ByName("PostApproval")),
+			connect.WithClientOptions(opts...),
+		),
+		watchPending: connect.NewClient[v1.WatchPendingRequest, v1.WatchPendingResponse](
+			httpClient,
+			baseURL+ApprovalServiceWatchPendingProcedure,
+			connect.WithSchema(approvalServiceMethods.ByName("WatchPending")),
+			connect.WithClientOptions(opts...),
+		),
+		freeze: connect.NewClient[v1.FreezeRequest, v1.FreezeResponse](
+			httpClient,
+			baseURL+ApprovalServiceFreezeProcedure,
+			connect.WithSchema(approvalServiceMethods.ByName("Freeze")),
+			connect.WithClientOptions(opts...),
+		),
+	}
+}
+
+// approvalServiceClient implements ApprovalServiceClient.
+type approvalServiceClient struct {
+	listPending  *connect.Client[v1.ListPendingRequest, v1.ListPendingResponse]
+	getPending   *connect.Client[v1.GetPendingRequest, v1.GetPendingResponse]
+	postApproval *connect.Client[v1.PostApprovalRequest, v1.PostApprovalResponse]
+	watchPending *connect.Client[v1.WatchPendingRequest, v1.WatchPendingResponse]
+	freeze       *connect.Client[v1.FreezeRequest, v1.FreezeResponse]
+}
+
+// ListPending calls sealward.v1.ApprovalService.ListPending.
+func (c *approvalServiceClient) ListPending(ctx context.Context, req *connect.Request[v1.ListPendingRequest]) (*connect.Response[v1.ListPendingResponse], error) {
+	return c.listPending.CallUnary(ctx, req)
+}
+
+// GetPending calls sealward.v1.ApprovalService.GetPending.
+func (c *approvalServiceClient) GetPending(ctx context.Context, req *connect.Request[v1.GetPendingRequest]) (*connect.Response[v1.GetPendingResponse], error) {
+	return c.getPending.CallUnary(ctx, req)
+}
+
+// PostApproval calls sealward.v1.ApprovalService.PostApproval.
+func (c *approvalServiceClient) PostApproval(ctx context.Context, req *connect.Request[v1.PostApprovalRequest]) (*connect.Response[v1.PostApprovalResponse], error) {
+	return c.postApproval.CallUnary(ctx, req)
+}
+
+// WatchPending calls sealward.v1.ApprovalService.WatchPending.
+func (c *approvalServiceClient) WatchPending(ctx context.Context, req *connect.Request[v1.WatchPendingRequest]) (*connect.Response[v1.WatchPendingResponse], error) {
+	return c.watchPending.CallUnary(ctx, req)
+}
+
+// Freeze calls sealward.v1.ApprovalService.Freeze.
+func (c *approvalServiceClient) Freeze(ctx context.Context, req *connect.Request[v1.FreezeRequest]) (*connect.Response[v1.FreezeResponse], error) {
+	return c.freeze.CallUnary(ctx, req)
+}
+
+// ApprovalServiceHandler is an implementation of the sealward.v1.ApprovalService service.
+type ApprovalServiceHandler interface {
+	// ListPending lists the requests that wait, the oldest first.
+	ListPending(context.Context, *connect.Request[v1.ListPendingRequest]) (*connect.Response[v1.ListPendingResponse], error)
+	// GetPending returns one of them with all that an approver needs to judge it.
+	GetPending(context.Context, *connect.Request[v1.GetPendingRequest]) (*connect.Response[v1.GetPendingResponse], error)
+	// PostApproval hands in a signed approval, rejection or withdrawal.
+	PostApproval(context.Context, *connect.Request[v1.PostApprovalRequest]) (*connect.Response[v1.PostApprovalResponse], error)
+	// WatchPending tells what happens to requests that wait, as it happens.
+	WatchPending(context.Context, *connect.Request[v1.WatchPendingRequest]) (*connect.Response[v1.WatchPendingResponse], error)
+	// Freeze stops all signing until approvers thaw it (an administrative request).
+	Freeze(context.Context, *connect.Request[v1.FreezeRequest]) (*connect.Response[v1.FreezeResponse], error)
+}
+
+// NewApprovalServiceHandler builds an HTTP handler from the service implementation. It returns the
+// path on which to mount the handler and the handler itself.
+//
+// By default, handlers support the Connect, gRPC, and gRPC-Web protocols with the binary Protobuf
+// and JSON codecs. They also support gzip compression.
+func NewApprovalServiceHandler(svc ApprovalServiceHandler, opts ...connect.HandlerOption) (string, http.Handler) {
+	approvalServiceMethods := v1.File_sealward_v1_sealward_proto.Services().ByName("ApprovalService").Methods()
+	approvalServiceListPendingHandler := connect.NewUnaryHandler(
+		ApprovalServiceListPendingProcedure,
+		svc.ListPending,
+		connect.WithSchema(approvalServiceMethods.ByName("ListPending")),
+		connect.WithHandlerOptions(opts...),
+	)
+	approvalServiceGetPendingHandler := connect.NewUnaryHandler(
+		ApprovalServiceGetPendingProcedure,
+		svc.GetPending,
+		connect.WithSchema(approvalServiceMethods.ByName("GetPending")),
+		connect.WithHandlerOptions(opts...),
+	)
+	approvalServicePostApprovalHandler := connect.NewUnaryHandler(
+		ApprovalServicePostApprovalProcedure,
+		svc.PostApproval,
+		connect.WithSchema(approvalServiceMethods.ByName("PostApproval")),
+		connect.WithHandlerOptions(opts...),
+	)
+	approvalServiceWatchPendingHandler := connect.NewUnaryHandler(
+		ApprovalServiceWatchPendingProcedure,
+		svc.WatchPending,
+		connect.WithSchema(approvalServiceMethods.ByName("WatchPending")),
+		connect.WithHandlerOptions(opts...),
+	)
+	approvalServiceFreezeHandler := connect.NewUnaryHandler(
+		ApprovalServiceFreezeProcedure,
+		svc.Freeze,
+		connect.WithSchema(approvalServiceMethods.ByName("Freeze")),
+		connect.WithHandlerOptions(opts...),
+	)
+	return "/sealward.v1.ApprovalService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case ApprovalServiceListPendingProcedure:
+			approvalServiceListPendingHandler.ServeHTTP(w, r)
+		case ApprovalServiceGetPendingProcedure:
+			approvalServiceGetPendingHandler.ServeHTTP(w, r)
+		case ApprovalServicePostApprovalProcedure:
+			approvalServicePostApprovalHandler.ServeHTTP(w, r)
+		case ApprovalServiceWatchPendingProcedure:
+			approvalServiceWatchPendingHandler.ServeHTTP(w, r)
+		case ApprovalServiceFreezeProcedure:
+			approvalServiceFreezeHandler.ServeHTTP(w, r)
+		default:
+			http.NotFound(w, r)
+		}
+	})
+}
+
+// UnimplementedApprovalServiceHandler returns CodeUnimplemented from all methods.
+type UnimplementedApprovalServiceHandler struct{}
+
+func (UnimplementedApprovalServiceHandler) ListPending(context.Context, *connect.Request[v1.ListPendingRequest]) (*connect.Response[v1.ListPendingResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sealward.v1.ApprovalService.ListPending is not implemented"))
+}
+
+func (UnimplementedApprovalServiceHandler) GetPending(context.Context, *connect.Request[v1.GetPendingRequest]) (*connect.Response[v1.GetPendingResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sealward.v1.ApprovalService.GetPending is not implemented"))
+}
+
+func (UnimplementedApprovalServiceHandler) PostApproval(context.Context, *connect.Request[v1.PostApprovalRequest]) (*connect.Response[v1.PostApprovalResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sealward.v1.ApprovalService.PostApproval is not implemented"))
+}
+
+func (UnimplementedApprovalServiceHandler) WatchPending(context.Context, *connect.Request[v1.WatchPendingRequest]) (*connect.Response[v1.WatchPendingResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sealward.v1.ApprovalService.WatchPending is not implemented"))
+}
+
+func (UnimplementedApprovalServiceHandler) Freeze(context.Context, *connect.Request[v1.FreezeRequest]) (*connect.Response[v1.FreezeResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sealward.v1.ApprovalService.Freeze is not implemented"))
 }

@@ -1,0 +1,479 @@
+package signer_test
+
+import (
+	"crypto/rand"
+	"crypto/x509"
+	"math/big"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/sealward/sealward/policy/approval"
+	"github.com/sealward/sealward/signer"
+	"github.com/sealward/sealward/signer/scheme"
+)
+
+// treasury is an office in which people approve.
+type treasury struct {
+	*office
+	tokens map[string]*softKey // by the approver's name, and "bob's phone"
+}
+
+// owners are the approvers and their local users.
+var owners = map[string]string{"ann": "alice", "bob": "bob", "carol": "carol", "dave": "dave"}
+
+// openTreasury has a policy that asks for quorums, and allows what is about key "cold".
+func openTreasury(t *testing.T, d signer.Decision) *treasury {
+	t.Helper()
+	return openTreasuryIn(t, t.TempDir(), d)
+}
+
+func openTreasuryIn(t tester, folder string, d signer.Decision) *treasury {
+	t.Helper()
+	tr := &treasury{openOfficeIn(t, folder), map[string]*softKey{}}
+	for _, name := range tokens {
+		tr.tokens[name] = newSoftKey("token of " + name)
+	}
+	d.Verdict = signer.Ask
+	tr.policy = tr.asking(1, d)
+	if _, err := tr.journal.Adopt(t.Context(), signer.Event{Type: signer.EventStarted, Policy: tr.policy.Version()}, []byte("policy")); err != nil {
+		t.Fatal(err)
+	}
+	tr.restart()
+	return tr
+}
+
+var tokens = []string{"ann", "bob", "bob's phone", "carol", "dave"}
+
+func (tr *treasury) asking(version byte, d signer.Decision) policy {
+	return policy{version: version, people: tr.people(), decide: func(p signer.Proposal, _ signer.Facts) signer.Decision {
+		if p.Key.Name == "cold" {
+			return signer.Decision{Verdict: signer.Allow}
+		}
+		return d
+	}}
+}
+
+// people are made once: their tokens' names are their seeds.
+func (tr *treasury) people() signer.People {
+	enrolled.Lock()
+	defer enrolled.Unlock()
+	if enrolled.people.Approvers == nil {
+		enrolled.people = tr.enrol()
+	}
+	return enrolled.people
+}
+
+var enrolled struct {
+	sync.Mutex
+	people signer.People
+}
+
+func (tr *treasury) enrol() signer.People {
+	var p signer.People
+	for _, name := range []string{"ann", "bob", "carol", "dave"} {
+		a := signer.Approver{Name: name, Users: []string{owners[name]}, Devices: []signer.Device{tr.device("token", name)}}
+		if name == "bob" {
+			a.Devices = append(a.Devices, tr.device("phone", "bob's phone"))
+		}
+		p.Approvers = append(p.Approvers, a)
+	}
+	p.Groups = map[string][]string{"treasury": {"ann", "bob", "carol"}, "officers": {"carol", "dave"}}
+	return p
+}
+
+func (tr *treasury) device(name, token string) signer.Device {
+	k := tr.tokens[token]
+	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, k.private.Public(), k.private)
+	if err != nil {
+		tr.t.Fatal(err)
+	}
+	return signer.Device{Name: name, ID: k.Public().Fingerprint(), Certificate: der}
+}
+
+// says signs an approval with somebody's token.
+func (tr *treasury) says(token string, a signer.Approval) []byte {
+	tr.t.Helper()
+	k := tr.tokens[token]
+	a.Device = k.Public().Fingerprint()
+	if a.Instance == "" {
+		a.Instance = tr.journal.Instance()
+	}
+	if a.Time.IsZero() {
+		a.Time = tr.now().UTC().Truncate(time.Second)
+	}
+	if a.Nonce == [16]byte{} {
+		_, _ = rand.Read(a.Nonce[:])
+	}
+	jws, err := signer.SignApproval(tr.t.Context(), k, "", &scheme.Verifier{}, a, nil)
+	if err != nil {
+		tr.t.Fatal(err)
+	}
+	signed, err := approval.WrapJWS(jws)
+	if err != nil {
+		tr.t.Fatal(err)
+	}
+	return signed
+}
+
+// proposal is the digest of the only request that waits.
+func (tr *treasury) proposal() [32]byte {
+	tr.t.Helper()
+	all, err := tr.engine.AllWaiting(tr.t.Context())
+	if err != nil || len(all) != 1 {
+		tr.t.Fatalf("waiting: %v, %v; want one", all, err)
+	}
+	return all[0].Proposal
+}
+
+func (tr *treasury) hear(signed []byte) error {
+	_, _, err := tr.engine.Hear(tr.t.Context(), root, signed)
+	return err
+}
+
+func (tr *treasury) approve(token string) {
+	tr.t.Helper()
+	if err := tr.hear(tr.says(token, signer.Approval{Word: signer.WordApprove, Proposal: tr.proposal()})); err != nil {
+		tr.t.Fatalf("%s approves: %v", token, err)
+	}
+}
+
+// becomes asks again until the answer is not that the request waits, or is worked on.
+func (tr *treasury) becomes(id string) (signer.Result, error) {
+	tr.t.Helper()
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		res, err := tr.sign(id, "hot")
+		if code := signer.CodeOf(err); err == nil || code != signer.CodeWaiting || time.Now().After(end) {
+			return res, err
+		}
+	}
+}
+
+func (tr *treasury) waits(id string) {
+	tr.t.Helper()
+	if _, err := tr.sign(id, "hot"); signer.CodeOf(err) != signer.CodeWaiting {
+		tr.t.Fatalf("Sign error = %v, want code %q", err, signer.CodeWaiting)
+	}
+	if n := tr.hot.count(); n != 0 {
+		tr.t.Fatalf("the key signed %d times", n)
+	}
+}
+
+var twoOfThree = signer.Decision{Reason: "needs 2 approvals", Quorums: []signer.Quorum{{Rule: "large", Group: "treasury", Approvals: 2}}}
+
+func TestARequestIsSignedOnceItsQuorumIsMet(t *testing.T) {
+	tr := openTreasury(t, twoOfThree)
+	tr.waits("r")
+	tr.approve("ann")
+	tr.waits("r")
+	tr.restart() // loses nothing
+	tr.waits("r")
+	tr.approve("carol")
+	res, err := tr.becomes("r")
+	if err != nil || len(res.Signatures) != 1 || tr.hot.count() != 1 {
+		t.Fatalf("Sign = %+v, %v; the key signed %d times", res, err, tr.hot.count())
+	}
+	rec, _, err := tr.engine.Lookup(t.Context(), alice.ID(), "r")
+	if err != nil || rec.Waits || rec.Waited != 0 && len(rec.Decision.Approvals) != 2 || len(rec.Heard) != 2 {
+		t.Errorf("record = %+v, %v; want two approvals", rec, err)
+	}
+	if got := tr.types(); !slices.Equal(got, []string{"started", "waiting", "approval", "approval", "authorized", "signed"}) {
+		t.Errorf("journal holds %v", got)
+	}
+	tr.audit()
+}
+
+func TestWhatDoesNotMeetAQuorum(t *testing.T) {
+	approve := signer.Approval{Word: signer.WordApprove}
+	for name, c := range map[string]struct {
+		quorum signer.Quorum
+		first  string // who approved before
+		token  string
+		say    func(*treasury, *signer.Approval)
+		code   signer.Code
+		want   string
+	}{
+		"twice with one token":                        {twoOfThree.Quorums[0], "ann", "ann", nil, signer.CodeConflict, "nobody counts twice"},
+		"somebody of another group":                   {twoOfThree.Quorums[0], "ann", "dave", nil, signer.CodeDenied, `the policy asks ["treasury"]`},
+		"whoever asks, where excluded":                {signer.Quorum{Group: "treasury", Approvals: 2, ExcludeCaller: true}, "bob", "ann", nil, signer.CodeDenied, "a request of their own"},
+		"about another proposal":                      {twoOfThree.Quorums[0], "ann", "bob", func(_ *treasury, a *signer.Approval) { a.Proposal[0] ^= 1 }, signer.CodeNotFound, "no request waits"},
+		"for another daemon":                          {twoOfThree.Quorums[0], "ann", "bob", func(_ *treasury, a *signer.Approval) { a.Instance = strings.Repeat("0", 32) }, signer.CodeInvalid, "this daemon is"},
+		"one that expired":                            {twoOfThree.Quorums[0], "ann", "bob", func(tr *treasury, a *signer.Approval) { a.Expires = tr.now().Add(-time.Second) }, signer.CodeExpired, "expired at"},
+		"a freeze":                                    {twoOfThree.Quorums[0], "ann", "bob", func(_ *treasury, a *signer.Approval) { *a = signer.Approval{Word: signer.WordFreeze, Reason: "x"} }, signer.CodeInvalid, "hand it in as a freeze"},
+		"a withdrawal of what was not":                {twoOfThree.Quorums[0], "ann", "bob", func(_ *treasury, a *signer.Approval) { a.Word = signer.WordWithdraw }, signer.CodeConflict, "nothing to withdraw"},
+		"the same person by two devices":              {twoOfThree.Quorums[0], "bob", "bob's phone", nil, "", ""},
+		"nobody of the group that must be among them": {signer.Quorum{Group: "treasury", Approvals: 2, Including: "officers"}, "ann", "bob", nil, "", ""},
+		"one device each where two are asked":         {signer.Quorum{Group: "treasury", Approvals: 1, Devices: 2}, "ann", "bob", nil, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tr := openTreasury(t, signer.Decision{Quorums: []signer.Quorum{c.quorum}})
+			tr.waits("r")
+			tr.approve(c.first)
+			a := approve
+			a.Proposal = tr.proposal()
+			if c.say != nil {
+				c.say(tr, &a)
+			}
+			err := tr.hear(tr.says(c.token, a))
+			if c.code == "" && err != nil || c.code != "" && (signer.CodeOf(err) != c.code || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("Hear error = %v, want code %q and %q", err, c.code, c.want)
+			}
+			tr.waits("r")
+			tr.audit()
+		})
+	}
+}
+
+func TestWhatMeetsAQuorum(t *testing.T) {
+	for name, c := range map[string]struct {
+		quorums []signer.Quorum
+		tokens  []string
+	}{
+		"two people":                   {twoOfThree.Quorums, []string{"bob", "ann"}},
+		"somebody's second token":      {twoOfThree.Quorums, []string{"bob's phone", "ann"}},
+		"one of them of another group": {[]signer.Quorum{{Group: "treasury", Approvals: 2, Including: "officers"}}, []string{"ann", "carol"}},
+		"one person by two devices":    {[]signer.Quorum{{Group: "treasury", Approvals: 1, Devices: 2}}, []string{"bob", "bob's phone"}},
+		"two quorums at once":          {[]signer.Quorum{{Group: "treasury", Approvals: 1}, {Group: "officers", Approvals: 2}}, []string{"dave", "carol"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tr := openTreasury(t, signer.Decision{Quorums: c.quorums})
+			tr.waits("r")
+			for i, token := range c.tokens {
+				if i > 0 {
+					tr.waits("r")
+				}
+				tr.approve(token)
+			}
+			if _, err := tr.becomes("r"); err != nil {
+				t.Errorf("Sign error = %v", err)
+			}
+			tr.audit()
+		})
+	}
+}
+
+func TestARejectionIsTheEnd(t *testing.T) {
+	tr := openTreasury(t, twoOfThree)
+	tr.waits("r")
+	tr.approve("ann")
+	digest := tr.proposal()
+	if err := tr.hear(tr.says("bob", signer.Approval{Word: signer.WordReject, Proposal: digest, Reason: "not my vendor"})); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tr.becomes("r"); signer.CodeOf(err) != signer.CodeDenied || !strings.Contains(err.Error(), `rejected by "bob": not my vendor`) {
+		t.Errorf("Sign error = %v, want the rejection", err)
+	}
+	if err := tr.hear(tr.says("carol", signer.Approval{Word: signer.WordApprove, Proposal: digest})); signer.CodeOf(err) != signer.CodeNotFound {
+		t.Errorf("an approval afterwards: %v, want code %q", err, signer.CodeNotFound)
+	}
+	tr.audit()
+}
+
+func TestAWithdrawalStandsForGood(t *testing.T) {
+	tr := openTreasury(t, twoOfThree)
+	tr.waits("r")
+	first := tr.says("ann", signer.Approval{Word: signer.WordApprove, Proposal: tr.proposal()})
+	withdraw := signer.Approval{Word: signer.WordWithdraw, Proposal: tr.proposal()}
+	for _, signed := range [][]byte{first, tr.says("ann", withdraw)} {
+		if err := tr.hear(signed); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, prior, err := tr.engine.Hear(t.Context(), root, first); err != nil || !prior {
+		t.Errorf("the approval posted again: prior %t, %v; want what is on record already", prior, err)
+	}
+	if err := tr.hear(tr.says("ann", signer.Approval{Word: signer.WordApprove, Proposal: tr.proposal()})); signer.CodeOf(err) != signer.CodeConflict {
+		t.Errorf("a new approval: %v, want code %q", err, signer.CodeConflict)
+	}
+	tr.approve("bob")
+	tr.waits("r")
+	tr.approve("carol")
+	if _, err := tr.becomes("r"); err != nil {
+		t.Errorf("with two others: %v", err)
+	}
+	tr.audit()
+}
+
+func TestWhoWithdrewMayReject(t *testing.T) {
+	tr := openTreasury(t, twoOfThree)
+	tr.waits("r")
+	tr.approve("ann")
+	for _, w := range []signer.Word{signer.WordWithdraw, signer.WordReject} {
+		if err := tr.hear(tr.says("ann", signer.Approval{Word: w, Proposal: tr.proposal(), Reason: "it is worse than I thought"})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := tr.becomes("r"); signer.CodeOf(err) != signer.CodeDenied {
+		t.Errorf("Sign error = %v, want code %q", err, signer.CodeDenied)
+	}
+	tr.audit()
+}
+
+func TestExpiryAndDelayAreExact(t *testing.T) {
+	d := twoOfThree
+	d.Delay, d.Expires = time.Hour, 3*time.Hour
+	t.Run("before the delay is over", func(t *testing.T) {
+		tr := openTreasury(t, d)
+		tr.waits("r")
+		tr.approve("ann")
+		tr.approve("bob")
+		tr.pass(time.Hour - time.Minute)
+		tr.waits("r")
+		tr.pass(2 * time.Minute)
+		if _, err := tr.becomes("r"); err != nil {
+			t.Error(err)
+		}
+		tr.audit()
+	})
+	t.Run("after its end", func(t *testing.T) {
+		tr := openTreasury(t, d)
+		tr.waits("r")
+		digest := tr.proposal()
+		tr.approve("ann")
+		late := tr.says("bob", signer.Approval{Word: signer.WordApprove, Proposal: digest})
+		tr.pass(3*time.Hour + time.Minute)
+		if err := tr.hear(late); signer.CodeOf(err) != signer.CodeExpired && signer.CodeOf(err) != signer.CodeNotFound {
+			t.Errorf("Hear error = %v, want that it expired", err)
+		}
+		if _, err := tr.becomes("r"); signer.CodeOf(err) != signer.CodeDenied || !strings.Contains(err.Error(), "expired at") {
+			t.Errorf("Sign error = %v, want that it expired", err)
+		}
+		tr.audit()
+	})
+	t.Run("an approval that does not last as long", func(t *testing.T) {
+		tr := openTreasury(t, twoOfThree)
+		tr.waits("r")
+		if err := tr.hear(tr.says("ann", signer.Approval{Word: signer.WordApprove, Proposal: tr.proposal(), Expires: tr.now().Add(time.Hour)})); err != nil {
+			t.Fatal(err)
+		}
+		tr.pass(2 * time.Hour)
+		tr.approve("bob")
+		tr.waits("r")
+		tr.approve("ann") // anew
+		if _, err := tr.becomes("r"); err != nil {
+			t.Error(err)
+		}
+		tr.audit()
+	})
+	t.Run("a delay alone, over a restart", func(t *testing.T) {
+		tr := openTreasury(t, signer.Decision{Reason: "waits 1h", Delay: time.Hour})
+		tr.waits("r")
+		tr.restart()
+		tr.pass(time.Hour + time.Second)
+		if _, err := tr.becomes("r"); err != nil {
+			t.Error(err)
+		}
+		tr.audit()
+	})
+}
+
+func TestAnotherPolicyDecidesAgain(t *testing.T) {
+	tr := openTreasury(t, twoOfThree)
+	tr.waits("r")
+	old := tr.proposal()
+	tr.approve("ann")
+	again := tr.says("bob", signer.Approval{Word: signer.WordApprove, Proposal: old})
+	one := signer.Decision{Verdict: signer.Ask, Reason: "needs 1 approval", Quorums: []signer.Quorum{{Group: "treasury", Approvals: 1}}}
+	if err := tr.engine.SetPolicy(t.Context(), tr.asking(2, one)); err != nil {
+		t.Fatal(err)
+	}
+	tr.policy = tr.asking(2, one)
+	for end := time.Now().Add(20 * time.Second); tr.proposal() == old && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	}
+	if tr.proposal() == old {
+		t.Fatal("it waits with the old proposal still")
+	}
+	tr.waits("r") // ann approved another proposal
+	if err := tr.hear(again); signer.CodeOf(err) != signer.CodeNotFound {
+		t.Errorf("an approval of the old proposal: %v, want code %q", err, signer.CodeNotFound)
+	}
+	tr.approve("bob")
+	if _, err := tr.becomes("r"); err != nil {
+		t.Error(err)
+	}
+	tr.audit()
+}
+
+func TestOnlyItsCallerCancelsARequest(t *testing.T) {
+	tr := openTreasury(t, twoOfThree)
+	tr.waits("r")
+	if err := tr.engine.Cancel(t.Context(), root, "r", ""); signer.CodeOf(err) != signer.CodeNotFound {
+		t.Errorf("another caller: %v, want code %q", err, signer.CodeNotFound)
+	}
+	if err := tr.engine.Cancel(t.Context(), alice, "r", "typed wrong"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tr.becomes("r"); signer.CodeOf(err) != signer.CodeDenied || !strings.Contains(err.Error(), "cancelled by its caller: typed wrong") {
+		t.Errorf("Sign error = %v", err)
+	}
+	if err := tr.engine.Cancel(t.Context(), alice, "r", ""); signer.CodeOf(err) != signer.CodeConflict {
+		t.Errorf("again: %v, want code %q", err, signer.CodeConflict)
+	}
+	tr.audit()
+}
+
+func TestAKeyThatIsAwayKeepsAnApprovedRequestWaiting(t *testing.T) {
+	tr := openTreasury(t, twoOfThree)
+	tr.waits("r")
+	tr.hot.leave(&signer.Error{Code: signer.CodeUnavailable, Detail: "the card is away"})
+	tr.approve("ann")
+	tr.approve("bob")
+	time.Sleep(50 * time.Millisecond)
+	if all, err := tr.engine.AllWaiting(t.Context()); err != nil || len(all) != 1 {
+		t.Fatalf("waiting: %v, %v; want it still", all, err)
+	}
+	tr.hot.leave(nil)
+	if _, err := tr.becomes("r"); err != nil {
+		t.Error(err)
+	}
+	tr.audit()
+}
+
+func TestAnApprovedRequestWhoseOutcomeWasLostIsSignedAgain(t *testing.T) {
+	tr := openTreasury(t, twoOfThree)
+	tr.waits("r")
+	tr.hot.fail(&signer.Error{Code: signer.CodeUnavailable, Detail: "the card was pulled"})
+	tr.approve("ann")
+	tr.approve("bob")
+	if _, err := tr.becomes("r"); signer.CodeOf(err) != signer.CodeUnavailable {
+		t.Fatalf("Sign error = %v, want code %q", err, signer.CodeUnavailable)
+	}
+	tr.hot.fail(nil)
+	tr.restart()
+	if _, err := tr.sign("r", "hot"); err != nil {
+		t.Errorf("asked again: %v", err)
+	}
+	tr.pass(25 * time.Hour)
+	tr.audit()
+}
+
+// What others spend while a request waits may exhaust a limit that another quorum may
+// exceed: it is heard, too.
+func TestAQuorumThatCameToBeNeededLaterIsHeard(t *testing.T) {
+	tr := openTreasury(t, twoOfThree)
+	tr.waits("r")
+	var exhausted atomic.Bool
+	tr.policy.decide = func(p signer.Proposal, f signer.Facts) signer.Decision {
+		d := twoOfThree
+		d.Verdict = signer.Ask
+		if exhausted.Load() {
+			d.Quorums = append(slices.Clone(d.Quorums), signer.Quorum{Rule: "large", Limit: "a day", Group: "officers", Approvals: 2})
+		}
+		return d
+	}
+	tr.restart()
+	exhausted.Store(true)
+	for _, token := range []string{"ann", "carol"} {
+		tr.approve(token)
+		tr.waits("r")
+	}
+	tr.approve("dave")
+	if _, err := tr.becomes("r"); err != nil {
+		t.Error(err)
+	}
+	tr.audit()
+}
