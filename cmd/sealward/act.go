@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/sealward/sealward/backends"
 	"github.com/sealward/sealward/ipc/api"
@@ -28,10 +27,13 @@ type act struct {
 	id      string
 	out     string // the new file for the key file that it results in; empty: none
 	private bool   // whether that is for nobody else to read
+	// wait is how long it is waited for approvals; zero: not at all.
+	wait time.Duration
 }
 
 func (a *act) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&a.id, "id", "", "the request's `id`, to ask again for the same; chosen at random if not given")
+	cmd.Flags().DurationVar(&a.wait, "wait", 0, "how long to wait for approvals, if it takes any; not at all if not given")
 }
 
 // act sends an administrative request and shows its result.
@@ -51,13 +53,9 @@ func (c *cli) act(cmd *cobra.Command, a *act) error {
 			fmt.Fprintf(c.stderr, "request %s (to ask again: --id %s)\n", a.id, a.id)
 		}
 	}
-	const wait = 2 * time.Minute // an RSA key takes a card that long
-	ctx, cancel := context.WithTimeout(cmd.Context(), wait+10*time.Second)
-	defer cancel()
-	res, err := whileTelling(ctx, c, "admin", a.id, func(client *api.Client) (*v1.SignResponse, error) {
-		r := &v1.Request{Id: a.id, Key: signer.AdminKey, Kind: string(signer.KindAdmin), Payload: payload}
-		return client.Sign(ctx, &v1.SignRequest{Request: r, Wait: durationpb.New(wait)})
-	})
+	r := &v1.Request{Id: a.id, Key: signer.AdminKey, Kind: string(signer.KindAdmin), Payload: payload}
+	// An RSA key takes a card as long as a call may last.
+	res, err := c.askFor(cmd.Context(), "admin", &v1.SignRequest{Request: r, WaitForApprovals: a.wait > 0}, max(a.wait, longestCall))
 	if err != nil {
 		return err
 	}
@@ -183,15 +181,17 @@ func structured(label string, raw json.RawMessage) (pairs [][2]string) {
 	return [][2]string{{label, string(raw)}}
 }
 
-// whileTelling makes a call about a request and says meanwhile, on standard error,
-// when a device waits to be touched for it.
-func whileTelling[T any](ctx context.Context, c *cli, socket, id string, call func(*api.Client) (T, error)) (T, error) {
+// whileTelling makes a call about a request and tells meanwhile what the request waits for:
+// a device to be touched, approvals.
+func whileTelling[T any](ctx context.Context, c *cli, socket, id string, tell func(id, state string), call func(*api.Client) (T, error)) (T, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		// Where this fails, the call itself says what is wrong.
-		_ = c.watch(ctx, socket, id, "", c.tell)
+		// Where this fails, the call itself says what is wrong. The daemon may be back soon.
+		for c.watch(ctx, socket, id, "", tell) != nil && ctx.Err() == nil {
+			pause(ctx, time.Second)
+		}
 	}()
 	defer func() { cancel(); <-ended }()
 	return on(c, socket, call)

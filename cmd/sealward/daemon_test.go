@@ -278,7 +278,9 @@ func TestCommandsAgainstADaemon(t *testing.T) {
 		"not_found is 6":            {&fake{refusal: &v1.ErrorDetail{Code: "not_found"}, why: "x"}, sign, exitNotFound, nil, []string{`not_found: x`}},
 		"unauthenticated is 3":      {&fake{refusal: &v1.ErrorDetail{Code: "unauthenticated"}, why: "x"}, sign, exitDenied, nil, []string{`unauthenticated: x`}},
 		"internal is 1":             {&fake{refusal: &v1.ErrorDetail{Code: "internal"}, why: "x"}, sign, exitGeneral, nil, []string{`internal: x`}},
-		"a code of the future is 1": {&fake{refusal: &v1.ErrorDetail{Code: "frozen"}, why: "x"}, sign, exitGeneral, nil, []string{`frozen: x`}},
+		"a code of the future is 1": {&fake{refusal: &v1.ErrorDetail{Code: "tomorrow"}, why: "x"}, sign, exitGeneral, nil, []string{`tomorrow: x`}},
+		"waiting is 8":              {&fake{refusal: &v1.ErrorDetail{Code: "waiting"}, why: "x"}, sign, exitWaiting, []string{`\A\z`}, []string{`waiting: x`}},
+		"frozen is 5":               {&fake{refusal: &v1.ErrorDetail{Code: "frozen"}, why: "x"}, sign, exitUnavailable, nil, []string{`frozen: x`}},
 
 		"keys list":               {&fake{}, []string{"keys", "list"}, exitOK, []string{`(?m)^hot  secp256k1  resident +evm\.transaction  eip155:1  0x7E5F4552091A69125d5DfCb7b8C2659029395Bdf$`}, nil},
 		"keys show":               {&fake{}, []string{"keys", "show", "hot"}, exitOK, []string{`(?m)^ethereum address +0x7E5F`, `(?m)^public key +0x0401$`}, nil},

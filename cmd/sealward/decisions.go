@@ -127,6 +127,7 @@ const (
 	outcomeFailed
 	outcomeSigned
 	outcomeActed
+	outcomeLater // of what waited: a later leaf decides, and has its own row
 )
 
 var outcomeNames = [...]string{outcomeUnknown: "outcome_unknown", outcomeFailed: "failed", outcomeSigned: "signed", outcomeActed: "acted"}
@@ -144,23 +145,39 @@ func (t period) walk(ctx context.Context, src journalSource, show func(*settled)
 	if err != nil {
 		return err
 	}
-	return eachDecision(ctx, src, first, end, func(l logged, ev signer.Event) error {
+	return each(ctx, src, first, end, func(l logged) error {
+		if !l.decides() || outcomes[l.leaf-first] == outcomeLater {
+			return nil
+		}
+		ev, err := l.decision()
+		if err != nil {
+			return err
+		}
 		d := &settled{leaf: l.leaf, event: ev, outcome: "denied"}
 		switch {
 		case l.kind == signer.EventAuthorized:
 			d.outcome = outcomeNames[outcomes[l.leaf-first]]
-		case ev.Decision.Verdict == signer.Ask:
+		case ev.Decision.Verdict == signer.Ask: // it waits; in a record of old, it was refused
 			d.outcome = "asked"
 		}
 		return show(d)
 	})
 }
 
-// learn notes what became of an authorisation, if that is one of those from first on. A
-// failure is not final, a success is.
+// learn notes what became of an authorisation, or of a request that waited, if that is one
+// of those from first on. A failure is not final, a success is.
 func learn(outcomes []byte, first uint64, l logged) error {
 	var became byte
 	switch l.kind {
+	case signer.EventAuthorized, signer.EventDenied, signer.EventWaiting:
+		ev, err := signer.ParseEvent(l.body)
+		if err != nil {
+			return l.unreadable(err)
+		}
+		if at := ev.Waited; at > 0 && at >= first && at-first < uint64(len(outcomes)) {
+			outcomes[at-first] = outcomeLater
+		}
+		return nil
 	case signer.EventSigned:
 		became = outcomeSigned
 	case signer.EventActed:

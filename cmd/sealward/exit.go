@@ -19,9 +19,10 @@ const (
 	exitUsage       = 2 // the command line is wrong
 	exitDenied      = 3 // policy refuses, or the kernel does not say who asks
 	exitInvalid     = 4 // the request is wrong, expired or conflicts with an earlier one
-	exitUnavailable = 5 // out of reach, overloaded or not finished: ask again
+	exitUnavailable = 5 // out of reach, overloaded, frozen or not finished: ask again
 	exitNotFound    = 6 // no such key or request, or not yours to see
 	exitProblems    = 7 // what was checked has problems
+	exitWaiting     = 8 // the request waits for approvals, or for time to pass
 )
 
 // usageError is about the command line.
@@ -54,10 +55,12 @@ func exitCode(err error) int {
 		return exitDenied
 	case signer.CodeInvalid, signer.CodeConflict, signer.CodeExpired:
 		return exitInvalid
-	case signer.CodeUnavailable, signer.CodeOverloaded, signer.CodePending:
+	case signer.CodeUnavailable, signer.CodeOverloaded, signer.CodePending, signer.CodeFrozen:
 		return exitUnavailable
 	case signer.CodeNotFound:
 		return exitNotFound
+	case signer.CodeWaiting:
+		return exitWaiting
 	}
 	return exitGeneral
 }

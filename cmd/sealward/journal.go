@@ -174,6 +174,7 @@ func (c *cli) verifyFile(cmd *cobra.Command, file, key string, known []string) e
 	res := &v1.VerifyResponse{
 		Records: r.Leaves, Authorized: r.Authorized, Denied: r.Denied, Malformed: r.Malformed,
 		Signed: r.Signed, Acted: r.Acted, Failed: r.Failed, OutcomeUnknown: r.Unknown, Checkpoints: r.Checkpoints,
+		Asked: r.Asked, Waiting: r.Waiting, Approvals: r.Approvals,
 	}
 	for _, p := range r.Problems {
 		res.Problems = append(res.Problems, p.String())
@@ -188,6 +189,9 @@ func (c *cli) verified(res *v1.VerifyResponse) error {
 	err := c.answer(res, func(w io.Writer) error {
 		fmt.Fprintf(w, "%d records: %d authorized, %d denied, %d malformed, %d signed, %d acted, %d failed, %d outcome unknown; %d checkpoints\n",
 			res.GetRecords(), res.GetAuthorized(), res.GetDenied(), res.GetMalformed(), res.GetSigned(), res.GetActed(), res.GetFailed(), res.GetOutcomeUnknown(), res.GetCheckpoints())
+		if res.GetAsked() > 0 {
+			fmt.Fprintf(w, "%d asked people or patience, of which %d wait; %d approvals, rejections and withdrawals\n", res.GetAsked(), res.GetWaiting(), res.GetApprovals())
+		}
 		for _, p := range res.GetProblems() {
 			fmt.Fprintf(w, "PROBLEM  %s\n", console.Safe(p))
 		}

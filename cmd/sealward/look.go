@@ -13,7 +13,6 @@ import (
 	"github.com/sealward/sealward/ipc/api"
 	v1 "github.com/sealward/sealward/ipc/api/sealward/v1"
 	"github.com/sealward/sealward/ipc/console"
-	"github.com/sealward/sealward/signer"
 )
 
 func (c *cli) limitsCommand() *cobra.Command {
@@ -52,101 +51,6 @@ func showLimits(w io.Writer, limits []*v1.LimitState) error {
 	return table(w, []string{"KEY", "RULE", "LIMIT", "MOST", "PER", "SPENT", "LEFT", "NEXT FREES"}, rows)
 }
 
-func (c *cli) requestCommand() *cobra.Command {
-	var caller string
-	var names namesFlags
-	show := &cobra.Command{
-		Use: "show ID", Short: "what became of a request",
-		Long: `Show what became of one of your requests. With --caller it is a request of somebody
-else, which only the admin socket shows.`,
-		Args: arguments(1, 1, "the ID of a request"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			book, err := names.read(c.now())
-			if err != nil {
-				return err
-			}
-			res, err := on(c, whose(caller), func(client *api.Client) (*v1.GetRequestResponse, error) {
-				return client.Request(cmd.Context(), args[0], caller)
-			})
-			if err != nil {
-				return err
-			}
-			return c.answer(res, func(w io.Writer) error { return showRequest(w, res, book) })
-		},
-	}
-	watch := &cobra.Command{
-		Use: "watch ID", Short: "see what a request waits for, until it is done",
-		Long: `Show what a request waits for, each time that it is something else, until it is done:
-"touch" when somebody has to touch the device now.`,
-		Args: arguments(1, 1, "the ID of a request"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.watch(cmd.Context(), whose(caller), args[0], caller, func(id, state string) {
-				_ = c.record(struct {
-					ID    string `json:"id"`
-					State string `json:"state"`
-				}{id, state}, func(w io.Writer) error { _, err := fmt.Fprintln(w, console.Safe(state)); return err })
-			})
-		},
-	}
-	for _, cmd := range []*cobra.Command{show, watch} {
-		cmd.Flags().StringVar(&caller, "caller", "", "whose request it is, such as `uid:1000`")
-	}
-	names.flags(show)
-	return group("request", "what becomes of requests", show, watch)
-}
-
-// whose is the socket that shows requests of a caller; of one's own, when it is empty.
-func whose(caller string) string {
-	if caller != "" {
-		return "admin"
-	}
-	return "sign"
-}
-
-// states are what the states of a request mean.
-var states = map[string]string{
-	"denied":          "denied",
-	"signed":          "signed",
-	"acted":           "done",
-	"failed":          "failed: it was authorised but not signed; ask again with the same id",
-	"outcome_unknown": "outcome unknown: it was authorised, and no signature is on record; ask again with the same id",
-}
-
-func showRequest(w io.Writer, r *v1.GetRequestResponse, names console.Names) error {
-	state, ok := states[r.GetState()]
-	if !ok {
-		state = r.GetState()
-	}
-	pairs := [][2]string{
-		{"request", r.GetId()}, {"caller", r.GetCaller()}, {"state", state}, {"detail", r.GetDetail()}, {"key", r.GetKey()}, {"kind", r.GetKind()},
-		{"time", when(r.GetTime())}, {"leaf", strconv.FormatUint(r.GetLeaf(), 10)}, {"proposal", r.GetProposalDigest()},
-	}
-	if r.GetOutcomeLeaf() > 0 {
-		pairs = append(pairs, [2]string{"outcome's leaf", strconv.FormatUint(r.GetOutcomeLeaf(), 10)})
-	}
-	for _, s := range r.GetSignatures() {
-		pairs = append(pairs, [2]string{"signature", hexText(s)})
-	}
-	act := r.GetKind() == string(signer.KindAdmin)
-	if len(r.GetArtifact()) > 0 && !act {
-		pairs = append(pairs, [2]string{"result", hexText(r.GetArtifact())})
-	}
-	if err := sheet(w, pairs...); err != nil {
-		return err
-	}
-	if len(r.GetArtifact()) > 0 && act {
-		fmt.Fprintln(w)
-		if err := showResult(w, r.GetArtifact(), ""); err != nil {
-			return err
-		}
-	}
-	if r.GetClaim() != "" {
-		fmt.Fprintf(w, "\n%s", console.Claim(r.GetClaim()))
-	}
-	fmt.Fprintln(w)
-	return showDecision(w, r.GetDecision(), r.GetIntent(), names)
-}
-
 func (c *cli) statusCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "status", Short: "how the daemon is",
@@ -179,6 +83,21 @@ func showStatus(w io.Writer, s *v1.GetStatusResponse) error {
 	}
 	if s.GetPrivate() {
 		pairs = append(pairs, [2]string{"set-up", "private: nothing separates the daemon from its callers"})
+	}
+	if s.GetFrozen() != "" {
+		pairs = append(pairs, [2]string{"FROZEN", s.GetFrozen() + "; nothing is signed until a thaw"})
+	}
+	if s.GetPending() > 0 {
+		pairs = append(pairs, [2]string{"requests that wait", strconv.FormatUint(s.GetPending(), 10)})
+	}
+	if s.GetOverridden() > 0 {
+		pairs = append(pairs, [2]string{"policy overridden", fmt.Sprintf("by root, at leaf %d; nobody approved it", s.GetOverridden())})
+	}
+	if s.GetTrustsPolicyFile() {
+		pairs = append(pairs, [2]string{"policy file", "is put in force at a start and a reload without being asked for"})
+	}
+	if s.GetPolicyFile() != "" {
+		pairs = append(pairs, [2]string{"policy on disk", strings.ReplaceAll(s.GetPolicyFile(), "\n", "; ")})
 	}
 	if s.GetUnitsUnprovable() != "" {
 		pairs = append(pairs, [2]string{"units", "cannot be proven: " + s.GetUnitsUnprovable()})
@@ -217,6 +136,9 @@ func showStatus(w io.Writer, s *v1.GetStatusResponse) error {
 
 // unwell says what an operator has to do something about.
 func unwell(s *v1.GetStatusResponse) error {
+	if s.GetFrozen() != "" {
+		return problems{"it is frozen: nothing is signed until a thaw (sealward thaw)"}
+	}
 	if s.GetJournalError() != "" {
 		return problems{"the journal has stopped; nothing is signed until the daemon is restarted"}
 	}

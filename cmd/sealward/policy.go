@@ -27,7 +27,7 @@ import (
 )
 
 func (c *cli) policyCommand() *cobra.Command {
-	return group("policy", "what policy would decide, and whether one is valid", c.policyCheckCommand(), c.policyValidateCommand(), c.policyExplainCommand(), c.policyTestCommand(), c.policyExamplesCommand(), c.policyReplayCommand(), c.policyDiffCommand(), c.policyHistoryCommand(), c.policyShowCommand(), c.policyApplyCommand())
+	return group("policy", "what policy would decide, and whether one is valid", c.policyCheckCommand(), c.policyValidateCommand(), c.policyExplainCommand(), c.policyTestCommand(), c.policyExamplesCommand(), c.policyReplayCommand(), c.policyDiffCommand(), c.policyHistoryCommand(), c.policyShowCommand(), c.policyApplyCommand(), c.policyTrustCommand())
 }
 
 func (c *cli) policyCheckCommand() *cobra.Command {
@@ -134,9 +134,6 @@ func (c *cli) validate(f namesFlags) error {
 		Windows []string `json:"windows"`
 		Notes   []string `json:"notes"`
 	}{path, true, len(p.Book().Assets), []string{}, []string{}}
-	if asks := p.Asks(); len(asks) > 0 {
-		report.Notes = append(report.Notes, fmt.Sprintf("approvals cannot be collected yet, nor delays waited out: what these rules ask for with require, over or delay is refused: %q", asks))
-	}
 	for _, m := range p.Needs().Measures {
 		if w := m.Window.String(); !slices.Contains(report.Windows, w) {
 			report.Windows = append(report.Windows, w)

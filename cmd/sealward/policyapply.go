@@ -20,25 +20,33 @@ type application struct {
 	act
 	config   string
 	reviewed string // the version that is to come into force; empty: what is on disk
+	earlier  string // the version of a policy that the journal keeps, in place of what is on disk
 	dry      bool   // ask for nothing
 }
 
 func (c *cli) policyApplyCommand() *cobra.Command {
 	a := application{act: act{Order: admin.Order{Act: admin.ActPolicy}}}
 	cmd := &cobra.Command{
-		Use: "apply --reason TEXT [--to VERSION] [--config FILE]", Short: "put the policy on disk in force (admin socket)",
+		Use: "apply --reason TEXT [--to VERSION] [--config FILE] | apply --reason TEXT --version VERSION", Short: "ask that another policy comes into force (admin socket)",
 		Long: `Ask the daemon to put the policy on disk in force, if the policy that is in force lets
 you. What changes is shown first. The daemon reads the policy file and all that it names
 for itself, and refuses if that is not, to the bit, what this program has read and shown.
+Where the policy in force has people approve that, it waits for them, and the exit code
+is 8; it comes into force once they did.
 
 With --to the policy on disk has to be that version, the one that was reviewed. Asking
-again with the same --id is safe.`,
+again with the same --id is safe. With --version it is not the one on disk but one that
+was in force before, as the journal keeps it; "policy history" lists them. With
+--recovery the policy's recovery quorum is asked, in place of those whom the rules name.`,
 		Args: arguments(0, 0, "nothing"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !a.dry {
 				if err := required(cmd, "reason"); err != nil {
 					return err
 				}
+			}
+			if a.earlier != "" && (a.reviewed != "" || cmd.Flags().Changed("config")) {
+				return usage("--version takes the policy from the journal; --to and --config are for the one on disk")
 			}
 			if cmd.Flags().Changed("to") && !versionWhole.MatchString(a.reviewed) {
 				return usage("--to %q: want all 64 hexadecimal digits of a version, as others could be made that begin like it", a.reviewed)
@@ -55,7 +63,8 @@ again with the same --id is safe.`,
 	}
 	a.flags(cmd)
 	f := cmd.Flags()
-	f.StringVar(&a.Reason, "reason", "", "why, for the record and for whoever decides: `text`")
+	reasonAndRecovery(cmd, &a.Order)
+	f.StringVar(&a.earlier, "version", "", "the `version` of a policy that was in force before, to go back to it")
 	f.StringVar(&a.reviewed, "to", "", "the `version` that was reviewed; another one on disk is refused")
 	f.BoolVar(&a.dry, "dry-run", false, "show what would change, and ask for nothing")
 	f.StringVar(&a.config, "config", "/etc/sealward/sealward.hcl", "the daemon's configuration `file`, which names the policy")
@@ -173,7 +182,7 @@ func (c *cli) compare(cmd *cobra.Command, a *application) (replacement, error) {
 	if old == nil {
 		return replacement{}, errors.New("the policy in force cannot be loaded here, so what would change cannot be shown, and nothing was asked for; is this program as old as the daemon?")
 	}
-	path, candidate, err := candidateOf(a.config, inForce)
+	path, candidate, err := c.candidate(cmd, client, a, inForce)
 	if err != nil {
 		return replacement{}, err
 	}
@@ -185,6 +194,27 @@ func (c *cli) compare(cmd *cobra.Command, a *application) (replacement, error) {
 		return replacement{}, &signer.Error{Code: signer.CodeInvalid, Detail: fmt.Sprintf("%s is the policy in force, version %s; there is nothing to change", path, a.To)}
 	}
 	return replacement{path, a.From, a.To, consequences(old, candidate)}, nil
+}
+
+// candidate is the policy that is to come into force: the one on disk, or one out of the
+// journal.
+func (c *cli) candidate(cmd *cobra.Command, client *api.Client, a *application, inForce policy.Bundle) (name string, p *policy.Policy, err error) {
+	if a.earlier == "" {
+		return candidateOf(a.config, inForce)
+	}
+	version, err := policyVersion(cmd.Context(), client, a.earlier)
+	if err != nil {
+		return "", nil, err
+	}
+	res, err := client.Policy(cmd.Context(), version)
+	if err != nil {
+		return "", nil, err
+	}
+	name = "as the journal keeps it"
+	if _, p, err = c.bundleOf(res); err == nil && p == nil {
+		err = fmt.Errorf("policy %s cannot be loaded here, so what would change cannot be shown, and nothing was asked for", version)
+	}
+	return name, p, err
 }
 
 // candidateOf loads the policy that a configuration names.

@@ -91,6 +91,7 @@ type explained struct {
 	leaf     uint64
 	differs  []string
 	unasked  bool // the daemon refused it itself, before it asked policy
+	ended    bool // the daemon refused it itself, whatever policy said: it waited, or would have had to
 }
 
 // decision is the one that counts: that on record, if there is one.
@@ -171,8 +172,12 @@ func (c *cli) explainRecorded(ctx context.Context, f *explainFlags, args []strin
 		Explanation: own.policy.Explain(*ev.Proposal, *ev.Facts), policy: own.policy,
 		proposal: *ev.Proposal, facts: *ev.Facts, recorded: &ev, leaf: leaf, unasked: byDaemon(ev),
 	}
-	if !x.unasked {
-		x.differs = otherDecision(*ev.Decision, x.Decision)
+	switch {
+	case x.unasked:
+	case endedByDaemon(ev, x.Decision):
+		x.ended = true
+	default:
+		x.differs = otherDecision(ev, x.Decision)
 	}
 	return x, nil
 }
@@ -187,8 +192,7 @@ func decisionAt(ctx context.Context, source journalSource, leaf uint64) (signer.
 		if len(page) == 0 {
 			return signer.Event{}, leaf, &signer.Error{Code: signer.CodeNotFound, Detail: fmt.Sprintf("the journal has only %d leaves", source.size())}
 		}
-		switch page[0].kind {
-		case signer.EventAuthorized, signer.EventDenied:
+		if page[0].decides() {
 			ev, err := page[0].decision()
 			return ev, leaf, err
 		}

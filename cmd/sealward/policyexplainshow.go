@@ -85,6 +85,8 @@ type quorumDocument struct {
 	Group         string `json:"group"`
 	Approvals     int    `json:"approvals"`
 	ExcludeCaller bool   `json:"exclude_caller"`
+	Including     string `json:"including"`
+	Devices       int    `json:"devices"`
 }
 
 func (x *explained) document() explanationDocument {
@@ -109,7 +111,7 @@ func (x *explained) document() explanationDocument {
 			})
 		}
 		for _, q := range r.Quorums {
-			doc.Quorums = append(doc.Quorums, quorumDocument{q.Limit, q.Group, q.Approvals, q.ExcludeCaller})
+			doc.Quorums = append(doc.Quorums, quorumDocument{q.Limit, q.Group, q.Approvals, q.ExcludeCaller, q.Including, max(1, q.Devices)})
 		}
 		out.Rules = append(out.Rules, doc)
 	}
@@ -198,6 +200,11 @@ func (p *explanationPage) head(x *explained) {
 		p.fact("policy's", x.Decision.Verdict.String())
 		p.fact("because", x.Decision.Reason)
 	}
+	if x.ended {
+		p.fact("note", "the daemon ended it; what follows is what policy said")
+		p.fact("policy's", x.Decision.Verdict.String())
+		p.fact("because", x.Decision.Reason)
+	}
 	if x.recorded != nil {
 		p.fact("leaf", fmt.Sprint(x.leaf))
 		p.fact("request", x.proposal.Request.ID)
@@ -248,7 +255,7 @@ func (p *explanationPage) rule(r policy.RuleExplanation) {
 		}
 	}
 	for _, q := range r.Quorums {
-		p.WriteString(console.Wrapped(below+"asks ", onward, quorumText(q)))
+		p.WriteString(console.Wrapped(below+"asks ", onward, askedText(q)))
 	}
 }
 
@@ -268,13 +275,19 @@ var fates = map[policy.Fate]string{
 	policy.OutsideHours: "outside its hours", policy.ConditionFalse: "its condition is false", policy.NotEvaluable: "it cannot be evaluated", policy.Matched: "it matched",
 }
 
-func quorumText(q signer.Quorum) string {
+func askedText(q signer.Quorum) string {
 	text := fmt.Sprintf("for %d of %q", q.Approvals, q.Group)
 	if q.Limit != "" {
 		text += fmt.Sprintf(", because of limit %q", q.Limit)
 	}
 	if q.ExcludeCaller {
 		text += "; the caller does not count"
+	}
+	if q.Including != "" {
+		text += fmt.Sprintf("; one of them of %q", q.Including)
+	}
+	if q.Devices > 1 {
+		text += fmt.Sprintf("; each with %d devices", q.Devices)
 	}
 	return text
 }

@@ -2,12 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"math/big"
 	"path/filepath"
@@ -113,7 +107,7 @@ func drawAskings(rt *rapid.T) []asking {
 	}), 1, 25).Draw(rt, "requests")
 }
 
-// ask asks, and says whether it was signed.
+// ask asks, and says whether it was signed. Nobody waits here: what has to is taken back.
 func (h *history) ask(a asking) bool {
 	h.tb.Helper()
 	h.pass(a.after)
@@ -122,7 +116,12 @@ func (h *history) ask(a asking) bool {
 			r.Expires = h.now().Add(a.expiry)
 		}
 	})
-	if err != nil && signer.CodeOf(err) != signer.CodeDenied {
+	switch code := signer.CodeOf(err); {
+	case err == nil || code == signer.CodeDenied:
+	case code == signer.CodeWaiting:
+		caller := signer.Caller{UID: a.uid, GID: 1000, User: fmt.Sprint("u", a.uid), Socket: "sign", Identified: true}
+		h.must(h.engine.Cancel(context.Background(), caller, fmt.Sprintf("r%d", h.asked), "nobody is there to approve"))
+	default:
 		h.tb.Fatal(err)
 	}
 	return err == nil
@@ -269,28 +268,52 @@ func TestReplayMeasuresWhatOnlyTheCandidateAsksFor(t *testing.T) {
 	}
 }
 
-const treasury = `
-approver "alice" {
-  certificate = "alice.pem"
-}
-group "treasury" {
-  members = ["alice"]
-}
-`
-
-// certificate is one of a person, signed by itself.
-func certificate(t testing.TB) string {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
+// What waited, was approved, rejected, taken back, or made anew by another policy, is
+// explained by its records, too.
+func TestAHistoryOfPeopleExplainsItself(t *testing.T) {
+	over := func(eth int) string {
+		return strings.Replace(capped(eth, "24h"), "  limit \"a while\" {\n", "  limit \"a while\" {\n    over = \"require:treasury:1\"\n", 1) + treasury
 	}
-	c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "alice"}, NotBefore: dawn, NotAfter: dawn.AddDate(9, 0, 0)}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
+	h := newHistory(t, over(1))
+	waits := func(amount int) {
+		t.Helper()
+		h.pass(time.Minute)
+		if err := h.pay(1000, acme, amount); signer.CodeOf(err) != signer.CodeWaiting {
+			t.Fatalf("Sign error = %v, want it to wait", err)
+		}
 	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	h.must(h.pay(1000, acme, 500)) // r1
+	waits(2000)                    // r2
+	h.says(signer.WordApprove)
+	waits(3000) // r3
+	h.says(signer.WordReject)
+	if h.ask(asking{time.Minute, 1000, acme, 2000, 0}) { // r4
+		t.Fatal("signed what was taken back")
+	}
+	waits(2500) // r5
+	h.adopt(over(2))
+	h.says(signer.WordApprove)
+	h.shut()
+	for name, c := range map[string]struct {
+		candidate string
+		args      []string
+		want      []string
+	}{
+		"by their own policies":                       {},
+		"from when one waits already":                 {args: []string{"--since", "2026-11-23T06:02:30Z"}},
+		"by the first policy, and nothing is changed": {candidate: over(1)},
+		"by a policy that asks nobody":                {candidate: capped(100, "24h"), want: []string{"r2 would be allowed", "r3 would be allowed", "r4 would be allowed", "r5 would be allowed"}},
+		"by a policy that refuses":                    {candidate: capped(1, "24h"), want: []string{"r2 would be refused", "r3 would be refused", "r4 would be refused", "r5 would be refused"}},
+		"what was approved counts":                    {candidate: over(3), args: []string{"--as-it-was"}, want: []string{"r2 would be allowed"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h.tb = t
+			code, out, text := h.replay(c.candidate, c.args...)
+			if got := changes(out); !slices.Equal(got, c.want) || code != map[bool]int{true: exitOK, false: exitProblems}[len(c.want) == 0] || out.Decisions == 0 {
+				t.Errorf("exit code %d, changes = %q, want %q\n%s", code, got, c.want, text)
+			}
+		})
+	}
 }
 
 // liar is a policy that decides otherwise than its files say.

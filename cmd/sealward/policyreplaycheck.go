@@ -85,10 +85,11 @@ func (r *replay) check(l logged, ev signer.Event, own *policy.Policy) error {
 		in, err := r.decode(p, own.Book())
 		found = append(found, otherIntent(p, in, err)...)
 	}
-	if byDaemon(ev) {
+	d := judge(own, p, *ev.Facts)
+	if byDaemon(ev) || endedByDaemon(ev, d) {
 		r.out.ByDaemon++
 	} else {
-		found = append(found, otherDecision(*ev.Decision, judge(own, p, *ev.Facts))...)
+		found = append(found, otherDecision(ev, d)...)
 	}
 	r.out.found(l.leaf, ev, found, own.Book())
 	return nil
@@ -149,11 +150,40 @@ func otherIntent(p signer.Proposal, in signer.Intent, err error) []string {
 	return nil
 }
 
-// otherDecision says in what a decision is not the recorded one.
-func otherDecision(was, is signer.Decision) (found []string) {
-	if was.Verdict == signer.Ask && strings.HasPrefix(was.Reason, is.Reason+"; ") {
-		was.Reason = is.Reason // the engine had said what becomes of it
+// asPolicySaid is a recorded decision without what the daemon added to it.
+func asPolicySaid(ev signer.Event, is signer.Decision) signer.Decision {
+	was := *ev.Decision
+	switch {
+	case is.Verdict == signer.Allow && ev.Type == signer.EventWaiting && was.Reason == signer.ReasonKept:
+		was.Verdict, was.Reason, was.Expires = signer.Allow, "", is.Expires
+		return was
+	case is.Verdict != signer.Ask:
+		return was
+	case was.Verdict == signer.Ask && strings.HasPrefix(was.Reason, is.Reason+"; "): // of older daemons
+		was.Reason = is.Reason
+	case was.Verdict == signer.Allow && ev.Waited != 0 && (len(is.Quorums) == 0 || len(was.Approvals) > 0):
+		was.Verdict, was.Reason = signer.Ask, is.Reason
 	}
+	if is.Expires == 0 && was.Expires == is.Delay+signer.Patience {
+		was.Expires = 0
+	}
+	return was
+}
+
+// endedByDaemon says of a refusal that policy did not give it: the request waited, and
+// expired, or was rejected, or taken back; or it could not have waited. is what policy
+// says of it.
+func endedByDaemon(ev signer.Event, is signer.Decision) bool {
+	was := *ev.Decision
+	if was.Verdict != signer.Deny || len(was.Limits) > 0 || is.Verdict == signer.Deny && was.Reason == is.Reason {
+		return false
+	}
+	return ev.Waited != 0 || is.Verdict == signer.Ask && strings.HasPrefix(was.Reason, is.Reason+"; ")
+}
+
+// otherDecision says in what a decision is not the recorded one.
+func otherDecision(ev signer.Event, is signer.Decision) (found []string) {
+	was := asPolicySaid(ev, is)
 	for _, part := range []struct {
 		name string
 		of   func(signer.Decision) signer.Decision

@@ -31,6 +31,7 @@ type replay struct {
 	own    map[[32]byte]ownPolicy     // by version; of the decisions in the span
 	ledger *ledger.Ledger             // what is spent so far
 	paid   map[string]map[string]bool // recipients that are not new, by fingerprint
+	asked  map[uint64]signer.Verdict  // what the candidate makes of requests that waited, by the leaves that say so
 	all    map[signer.Kind]signer.Decoder
 	out    replayed
 }
@@ -43,7 +44,7 @@ type ownPolicy struct {
 
 // run replays. Before the span it reads what a window or a new recipient can depend on.
 func (r *replay) run(ctx context.Context) error {
-	r.paid, r.all = map[string]map[string]bool{}, engineDecoders()
+	r.paid, r.asked, r.all = map[string]map[string]bool{}, map[uint64]signer.Verdict{}, engineDecoders()
 	first, end, err := span(ctx, r.src, r.since, r.till)
 	if err != nil {
 		return err
@@ -104,17 +105,20 @@ func (r *replay) reach(ctx context.Context, first uint64) (uint64, error) {
 
 // leaf replays one leaf of the span.
 func (r *replay) leaf(l logged) error {
-	switch l.kind {
-	case signer.EventAuthorized, signer.EventDenied:
-	case signer.EventMalformed:
+	switch {
+	case l.kind == signer.EventMalformed:
 		r.out.NotProposals++
 		return nil
-	default:
+	case !l.decides():
 		return nil
 	}
 	ev, err := l.decision()
 	if err != nil {
 		return err
+	}
+	if r.candidate != nil && ev.Waited != 0 {
+		r.settled(l, ev)
+		return nil
 	}
 	r.out.Decisions++
 	r.out.Unrecorded += ev.Decision.Dropped
@@ -122,6 +126,20 @@ func (r *replay) leaf(l logged) error {
 		return r.again(l, ev)
 	}
 	return r.under(l, ev)
+}
+
+// settled follows a request that waited to its end. A candidate is asked about it once,
+// when it was asked for: that people then approved it, they would have done under the
+// candidate, too.
+func (r *replay) settled(l logged, ev signer.Event) {
+	verdict, judged := r.asked[ev.Waited]
+	delete(r.asked, ev.Waited)
+	switch {
+	case ev.Type == signer.EventWaiting && judged: // it waits on, by another policy
+		r.asked[l.leaf] = verdict
+	case ev.Type == signer.EventAuthorized && (r.recorded || !judged || verdict == signer.Ask):
+		r.spend(*ev.Proposal, ev.Facts.Time)
+	}
 }
 
 // under decides once more by the candidate.
@@ -136,6 +154,9 @@ func (r *replay) under(l logged, ev signer.Event) error {
 	}
 	names := r.candidate.Book()
 	r.out.compare(l.leaf, ev, p, will, names)
+	if ev.Type == signer.EventWaiting {
+		r.asked[l.leaf] = will.Verdict
+	}
 	switch {
 	case r.recorded && ev.Type == signer.EventAuthorized:
 		r.spend(*ev.Proposal, ev.Facts.Time)
@@ -169,7 +190,20 @@ func (r *replay) would(ev signer.Event) (signer.Proposal, signer.Decision, error
 			}
 		}
 	}
-	return p, judge(r.candidate, p, facts), nil
+	return p, inTime(p, facts, judge(r.candidate, p, facts)), nil
+}
+
+// inTime refuses, as the daemon does, what would have to wait beyond its own end.
+func inTime(p signer.Proposal, f signer.Facts, d signer.Decision) signer.Decision {
+	late := f.Time
+	if f.Wall.After(late) {
+		late = f.Wall
+	}
+	end := p.Request.Expires
+	if d.Verdict != signer.Ask || end.IsZero() || late.Add(d.Delay).Before(end) {
+		return d
+	}
+	return signer.Decision{Rules: d.Rules, Reason: fmt.Sprintf("%s; the request itself expires at %s, before that", d.Reason, rfc3339(end))}
 }
 
 // judge asks a policy as the journal does: a defect of its is a refusal.

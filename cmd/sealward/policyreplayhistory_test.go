@@ -2,8 +2,13 @@ package main
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"log/slog"
 	"math/big"
@@ -15,6 +20,7 @@ import (
 
 	"github.com/sealward/sealward/backends/backendtest"
 	"github.com/sealward/sealward/policy"
+	"github.com/sealward/sealward/policy/approval"
 	"github.com/sealward/sealward/signer"
 	"github.com/sealward/sealward/signer/journal"
 	"github.com/sealward/sealward/signer/scheme"
@@ -28,6 +34,7 @@ type history struct {
 	keys    map[string]*backendtest.Key
 	journal *journal.Journal
 	engine  *signer.Engine
+	alice   *backendtest.Key // what she approves with
 	asked   int
 
 	mu   sync.Mutex
@@ -90,7 +97,8 @@ func newHistory(tb testing.TB, rules string) *history {
 	h := &history{tb: tb, dir: tb.TempDir(), wall: dawn, keys: map[string]*backendtest.Key{"hot": backendtest.NewKey(tb, signer.AlgorithmSecp256k1)}}
 	h.must(os.Mkdir(filepath.Join(h.dir, "journal"), 0o700))
 	h.write("sealward.hcl", replayConfig)
-	h.write("alice.pem", certificate(tb))
+	h.alice = backendtest.NewKey(tb, signer.AlgorithmP256)
+	h.write("alice.pem", certificate(tb, h.alice.Public()))
 	var err error
 	h.journal, err = journal.Open(journal.Config{Path: h.file(), Now: h.now, Boot: func() (string, time.Duration, error) {
 		return "boot", h.now().Sub(dawn) + time.Hour, nil
@@ -103,7 +111,7 @@ func newHistory(tb testing.TB, rules string) *history {
 	}
 	h.engine, err = signer.New(signer.Config{
 		Instance: h.journal.Instance(), Keys: managed, Decoders: engineDecoders(), Policy: p, Journal: h.journal,
-		Verifier: &scheme.Verifier{}, Now: h.now, Rand: rand.Reader, Log: slog.New(slog.DiscardHandler),
+		Verifier: &scheme.Verifier{}, Approvals: approval.Verifier{}, Now: h.now, Rand: rand.Reader, Log: slog.New(slog.DiscardHandler),
 	})
 	h.must(err)
 	_, err = h.journal.Adopt(context.Background(), signer.Event{Type: signer.EventStarted, Policy: p.Version()}, p.Bundle())
@@ -179,6 +187,37 @@ func (h *history) pay(uid uint32, to string, amount int, change ...func(*signer.
 	return err
 }
 
+// waiting are the requests that wait, once that is so of them.
+func (h *history) waiting(until func([]signer.Waiting) bool) []signer.Waiting {
+	h.tb.Helper()
+	for range 1000 { // settled in its own time
+		all, err := h.engine.AllWaiting(context.Background())
+		h.must(err)
+		if until(all) {
+			return all
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	h.tb.Fatal("what waits is not settled")
+	return nil
+}
+
+// says has alice say a word about all that waits, and waits for what comes of it.
+func (h *history) says(word signer.Word) {
+	h.tb.Helper()
+	current := func(w signer.Waiting) bool { return w.Policy == h.engine.Policy().Version() }
+	for _, w := range h.waiting(func(all []signer.Waiting) bool { return len(all) > 0 && current(all[0]) }) {
+		a := signer.Approval{Word: word, Instance: h.journal.Instance(), Proposal: w.Proposal, Device: h.alice.Public().Fingerprint(), Reason: "so I say", Time: h.now()}
+		jws, err := signer.SignApproval(context.Background(), h.alice, "", &scheme.Verifier{}, a, func(signer.Notice) {})
+		h.must(err)
+		signed, err := approval.WrapJWS(jws)
+		h.must(err)
+		_, _, err = h.engine.Hear(context.Background(), signer.Caller{UID: 7, User: "alice", Socket: "admin", Identified: true}, signed)
+		h.must(err)
+	}
+	h.waiting(func(all []signer.Waiting) bool { return len(all) == 0 })
+}
+
 // shut ends the daemon, so that the file can be read.
 func (h *history) shut() {
 	h.must(h.engine.Close(context.Background()))
@@ -200,4 +239,36 @@ func (h *history) replay(candidate string, args ...string) (code int, out replay
 	}
 	h.must(json.Unmarshal([]byte(doc), &out))
 	return code, out, text
+}
+
+const treasury = `
+approver "alice" {
+  certificate = "alice.pem"
+}
+group "treasury" {
+  members = ["alice"]
+}
+recovery {
+  group     = "treasury"
+  approvals = 1
+}
+`
+
+// certificate is one of a person's key, signed by nobody that matters.
+func certificate(t testing.TB, public signer.PublicKey) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	point, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), public.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "alice"}, NotBefore: dawn, NotAfter: dawn.AddDate(9, 0, 0)}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, point, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }

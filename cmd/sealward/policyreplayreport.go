@@ -81,7 +81,7 @@ func (v verdictText) String() string {
 // compare counts what became of a decision under the candidate. Two refusals are the same
 // whatever their reasons; two that ask are if they ask the same of the same people.
 func (r *replayed) compare(leaf uint64, ev signer.Event, p signer.Proposal, will signer.Decision, book signer.Book) {
-	was := *ev.Decision
+	was := asPolicySaid(ev, will)
 	change := ""
 	switch {
 	case will.Verdict == signer.Ask && was.Verdict == signer.Ask &&
@@ -103,7 +103,7 @@ func (r *replayed) compare(leaf uint64, ev signer.Event, p signer.Proposal, will
 		r.Refused++
 	}
 	c := changeOf(leaf, ev, change, p.Intent, book)
-	c.Was, c.Now = inWords(was), inWords(will)
+	c.Was, c.Now = inWords(*ev.Decision), inWords(will)
 	r.Changes = append(r.Changes, c)
 }
 
@@ -273,7 +273,7 @@ func (r *replayed) showCheck(w io.Writer) error {
 // counts writes a summary, and what a replay cannot judge.
 func (r *replayed) counts(w io.Writer, pairs [][2]string) error {
 	if r.ByDaemon > 0 {
-		pairs = append(pairs, [2]string{"by the daemon", fmt.Sprintf("%d refused before policy was asked: a key was disabled, or the request not valid then", r.ByDaemon)})
+		pairs = append(pairs, [2]string{"by the daemon", fmt.Sprintf("%d refused before policy was asked: a key was disabled, or the request not valid then; or ended while they waited", r.ByDaemon)})
 	}
 	if r.NotProposals > 0 {
 		pairs = append(pairs, [2]string{"not replayed", fmt.Sprintf("%d requests that were refused before there was a proposal; the journal does not have their payloads", r.NotProposals)})

@@ -32,6 +32,12 @@ type logged struct {
 	body []byte
 }
 
+// decides reports whether the leaf is a decision: that a request is signed, refused, or
+// waits.
+func (l logged) decides() bool {
+	return l.kind == signer.EventAuthorized || l.kind == signer.EventDenied || l.kind == signer.EventWaiting
+}
+
 // decision parses the record of a decision.
 func (l logged) decision() (signer.Event, error) {
 	ev, err := signer.ParseEvent(l.body)
@@ -190,7 +196,7 @@ func each(ctx context.Context, src journalSource, from, end uint64, do func(logg
 // eachDecision is each, of the decisions alone.
 func eachDecision(ctx context.Context, src journalSource, from, end uint64, do func(logged, signer.Event) error) error {
 	return each(ctx, src, from, end, func(l logged) error {
-		if l.kind != signer.EventAuthorized && l.kind != signer.EventDenied {
+		if !l.decides() {
 			return nil
 		}
 		ev, err := l.decision()

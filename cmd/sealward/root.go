@@ -29,6 +29,7 @@ type cli struct {
 	now            func() time.Time
 
 	sockets, socket, output string
+	socketsGiven            bool // on the command line
 
 	// began is set once the command line was understood; what fails before is an
 	// error of usage.
@@ -43,7 +44,7 @@ func (c *cli) root() *cobra.Command {
 would do, and reads keys, limits, policy and the journal.
 
 Exit codes: 0 done, 1 failed, 2 wrong command line, 3 denied, 4 wrong request,
-5 ask again later, 6 not found, 7 what was checked has problems.`,
+5 ask again later, 6 not found, 7 what was checked has problems, 8 waits for people.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
@@ -55,6 +56,7 @@ Exit codes: 0 done, 1 failed, 2 wrong command line, 3 denied, 4 wrong request,
 			if err := flagsMakeSense(cmd); err != nil {
 				return err
 			}
+			c.socketsGiven = cmd.Flag("sockets").Changed
 			c.began = true
 			return nil
 		},
@@ -72,6 +74,8 @@ Exit codes: 0 done, 1 failed, 2 wrong command line, 3 denied, 4 wrong request,
 	fixed(root, "output", outputText, outputJSON)
 	root.AddCommand(
 		c.initCommand(), c.signCommand(), c.inspectCommand(), c.limitsCommand(), c.requestCommand(), c.keysCommand(),
+		c.approveCommand(), c.rejectCommand(), c.withdrawCommand(), c.approvalCommand(), c.freezeCommand(), c.thawCommand(),
+		c.inboxCommand(), c.watchCommand(),
 		c.unlockCommand(), c.policyCommand(), c.descriptorsCommand(), c.journalCommand(), c.statusCommand(), c.doctorCommand(), c.versionCommand(),
 	)
 	return root
@@ -84,7 +88,7 @@ func flagsMakeSense(cmd *cobra.Command) error {
 	if err := cmd.ValidateFlagGroups(); err != nil {
 		return usage("%w; see %s --help", err, cmd.CommandPath())
 	}
-	for _, name := range []string{"id", "key", "from", "public-key", "chain", "book", "tokens", "descriptors", "policy", "config", "expires"} {
+	for _, name := range []string{"id", "key", "from", "public-key", "chain", "book", "tokens", "descriptors", "policy", "config", "expires", "file", "version"} {
 		f := cmd.Flag(name)
 		if f != nil && f.Changed && (f.Value.String() == "" || f.Value.String() == "[]") {
 			return usage("--%s is empty; give it a value, or leave it out", name)

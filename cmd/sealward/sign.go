@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
@@ -12,7 +11,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/sealward/sealward/ipc/api"
@@ -80,6 +78,10 @@ evm.transaction, r, s and v for evm.typed_data and evm.message, the signature fo
 digest. For evm.authorization it is the signed authorization in JSON. What was signed
 is shown on standard error.
 
+Where policy asks people first, the request waits for them, and this ends at once with
+exit code 8 and says who is asked. Ask again with the same --id once they have approved;
+or have it waited for with --wait, such as --wait 10m.
+
 A request has an id. Without --id a random one is chosen and printed before the
 request is sent. Asking again with the same id and the same content is safe at any
 time: it never signs anything else and never counts twice against a limit.`,
@@ -91,14 +93,14 @@ time: it never signs anything else and never counts twice against a limit.`,
 	a.flags(c, cmd)
 	f := cmd.Flags()
 	f.StringVar(&a.id, "id", "", "the request's `id`; chosen at random if not given")
-	f.DurationVar(&wait, "wait", 30*time.Second, "how long to wait for the signature, 2m at most")
+	f.DurationVar(&wait, "wait", 30*time.Second, "how long to wait for the signature and, if this flag is given, for approvals")
 	f.StringVar(&proof, "proof", "", "wait for the proof that the request is in the journal, and write it to `file`")
 	return cmd
 }
 
 func (c *cli) sign(cmd *cobra.Command, a *asked, file string, wait time.Duration, proof string) error {
-	if wait <= 0 || wait > 2*time.Minute {
-		return usage("--wait %s: want more than nothing and at most 2m", wait)
+	if wait <= 0 || wait > longestWait {
+		return usage("--wait %s: want more than nothing and at most %s", wait, longestWait)
 	}
 	r, err := a.request(c, cmd, file)
 	if err != nil {
@@ -124,12 +126,7 @@ func (c *cli) sign(cmd *cobra.Command, a *asked, file string, wait time.Duration
 	}
 	defer out.abandon()
 
-	// The daemon answers when the wait is over; this is for one that does not.
-	ctx, cancel := context.WithTimeout(cmd.Context(), wait+10*time.Second)
-	defer cancel()
-	res, err := whileTelling(ctx, c, "sign", r.Id, func(client *api.Client) (*v1.SignResponse, error) {
-		return client.Sign(ctx, &v1.SignRequest{Request: r, Wait: durationpb.New(wait), Proof: proof != ""})
-	})
+	res, err := c.askFor(cmd.Context(), "sign", &v1.SignRequest{Request: r, Proof: proof != "", WaitForApprovals: cmd.Flags().Changed("wait")}, wait)
 	if err != nil {
 		return err
 	}

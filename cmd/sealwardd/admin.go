@@ -13,8 +13,7 @@ import (
 	"github.com/sealward/sealward/signer/intent/admin"
 )
 
-// administrator does the acts on keys that need a device, and puts a policy from disk
-// in force. The daemon keeps no key that is not in its configuration, so what an act
+// administrator does the acts on keys that need a device, and puts another policy in force. The daemon keeps no key that is not in its configuration, so what an act
 // makes is given to whoever asked, with the lines to add.
 type administrator struct{ *daemon }
 
@@ -40,6 +39,8 @@ func (d administrator) Act(ctx context.Context, a signer.Act) ([]byte, error) {
 		result, err = d.duplicate(ctx, o)
 	case admin.ActPolicy:
 		result, err = d.changePolicy(ctx, a, o)
+	case admin.ActTrustFile:
+		result, err = d.trustFile()
 	default:
 		err = signer.Invalid("act %q is not done by the daemon", o.Act)
 	}

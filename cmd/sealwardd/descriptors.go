@@ -14,9 +14,10 @@ import (
 	"github.com/sealward/sealward/signer/trustfile"
 )
 
-// inForce is a policy with the labels that it names.
+// inForce is a policy with what its version stands for, and the labels that it names.
 type inForce struct {
 	*policy.Policy
+	bundle policy.Bundle
 	labels *erc7730.Set // nil: the policy names none
 }
 

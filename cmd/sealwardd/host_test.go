@@ -26,6 +26,7 @@ import (
 const hostConfig = `version = 1
 private = true
 policy  = "policy.hcl"
+trust_policy_file = true
 worker_program = %q
 journal {
   path                = "journal/journal.db"

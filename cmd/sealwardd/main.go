@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/sealward/sealward/cmd/config"
 	"github.com/sealward/sealward/cmd/version"
 	"github.com/sealward/sealward/signer/trustfile"
 )
@@ -83,15 +84,48 @@ func checkConfig(ctx context.Context, path string, log *slog.Logger, stdout, std
 	if err == nil {
 		notes, err = d.checkPlaces()
 	}
+	policy := ""
+	if err == nil {
+		policy, err = d.checkPolicy()
+	}
 	if err != nil {
 		fmt.Fprintf(stderr, "sealwardd would not start:\n%v\n", err)
 		return 1
 	}
-	fmt.Fprintf(stdout, "sealwardd would start: %d keys, policy %x\n", len(d.keys), d.policyNow().Version())
+	fmt.Fprintf(stdout, "sealwardd would start: %d keys, policy %s\n", len(d.keys), policy)
 	for _, n := range append(notes, d.notices()...) {
 		fmt.Fprintln(stdout, "note:", n)
 	}
 	return 0
+}
+
+// checkPolicy says which policy a start would put in force. The journal, which a running
+// daemon holds, is not asked.
+func (d *daemon) checkPolicy() (string, error) {
+	d.trusts = d.cfg.TrustPolicyFile
+	switch o, _, err := d.readOverride(); {
+	case err != nil:
+		return "", err
+	case o != nil:
+		d.remark("%s is there: a start obeys it unless one did before", config.OverrideFile)
+	}
+	p, first := d.policy.Load(), d.policy.Load() != nil
+	if !first {
+		var err error
+		switch p, err = d.loadPolicy(); {
+		case err != nil && d.trusts:
+			return "", err
+		case err != nil:
+			d.remark("the policy on disk would be refused: %v", told(err))
+			return "that was in force last, as the journal has it", nil
+		}
+	}
+	d.policy.Store(p)
+	if first || d.trusts {
+		return versionText(p), nil
+	}
+	d.remark("the policy on disk is version %s, which counts only once it was asked for: %s", versionText(p), toApply)
+	return "that was in force last, as the journal has it", nil
 }
 
 // foreign reports whether we are root and the set-up is another account's. What was

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"math"
 	"net/http"
 	"time"
 
@@ -41,6 +43,14 @@ func newMetrics(d *daemon) *metrics {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		return truth(d.policyError != "")
+	})
+	gauge("sealward_frozen", "1 while nothing is signed until approvers thaw it.", func() float64 { return truth(d.engine.Frozen() != "") })
+	gauge("sealward_requests_waiting", "Requests that wait for approvals, or for time to pass.", func() float64 {
+		all, err := d.engine.AllWaiting(context.Background())
+		if err != nil {
+			return math.NaN()
+		}
+		return float64(len(all))
 	})
 	for name, t := range d.tokens {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{

@@ -14,6 +14,7 @@ import (
 	"github.com/sealward/sealward/cmd/config"
 	"github.com/sealward/sealward/ipc"
 	"github.com/sealward/sealward/policy"
+	"github.com/sealward/sealward/policy/approval"
 	"github.com/sealward/sealward/signer"
 	"github.com/sealward/sealward/signer/intent/admin"
 	"github.com/sealward/sealward/signer/intent/digest"
@@ -24,8 +25,8 @@ import (
 	"github.com/sealward/sealward/signer/trustfile"
 )
 
-// prepare reads the configuration, opens the tokens, finds the keys and loads the
-// policy: all that can be wrong without the daemon running.
+// prepare reads the configuration, opens the tokens, finds the keys and, where no journal
+// has one, loads the policy: all that can be wrong before a journal is opened or made.
 func (d *daemon) prepare(ctx context.Context) error {
 	if err := d.readConfig(); err != nil {
 		return err
@@ -38,6 +39,9 @@ func (d *daemon) prepare(ctx context.Context) error {
 	}
 	if err := d.findKeys(ctx); err != nil {
 		return err
+	}
+	if _, err := os.Stat(d.cfg.Journal.Path); err == nil {
+		return nil // the journal knows which policy is in force
 	}
 	p, err := d.loadPolicy()
 	if err != nil {
@@ -86,7 +90,11 @@ func (d *daemon) loadPolicy() (*inForce, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &inForce{p, labels}, nil
+	b, err := policy.ReadBundle(p.Bundle())
+	if err != nil {
+		return nil, err
+	}
+	return &inForce{p, b, labels}, nil
 }
 
 // checkPlaces says what would keep the journal and the sockets from opening. Sockets
@@ -165,7 +173,7 @@ func (d *daemon) makeEngine() (err error) {
 			signer.KindAdmin:            admin.Decoder{},
 		},
 		Policy: d.policyNow(), Journal: d.journal, Verifier: verifier, Now: time.Now, Rand: rand.Reader, Log: d.log,
-		Administrator: administrator{d}, MaxRequests: d.cfg.MaxRequests, SignTimeout: d.cfg.SignTimeout,
+		Administrator: administrator{d}, Approvals: approval.Verifier{}, FreezeUsers: d.cfg.FreezeUsers, MaxRequests: d.cfg.MaxRequests, SignTimeout: d.cfg.SignTimeout,
 	})
 	return err
 }

@@ -3,14 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/sha256"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"strings"
 	"syscall"
 	"testing"
@@ -26,12 +20,7 @@ const tokenList = `{"name":"l","timestamp":"2026-11-01T00:00:00Z","version":{"ma
 // certificate is one of a key that is made for it and forgotten.
 func certificate(t *testing.T) string {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	must(t, err)
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	return newPerson(t, "somebody").pem
 }
 
 // pinned is a policy that names a file of every sort, as they are on disk, and lets
@@ -49,6 +38,14 @@ descriptors {
 }
 approver "alice" { certificate = "alice.pem" }
 group "treasury" { members = ["alice"] }
+rule "who decides" {
+  keys = ["sealward"]
+  when = "effects.all(e, e.class == 'policy_change')"
+  require {
+    group     = "treasury"
+    approvals = 1
+  }
+}
 rule "logins" {
   kinds = ["evm.message"]
   when  = "effects.all(e, e.class == 'login')"
@@ -231,35 +228,5 @@ func TestTheHistoryOfThePolicyIsForOperators(t *testing.T) {
 		_, body := h.get("metrics.sock", "GET", "/metrics")
 		return strings.Contains(body, `method="GetPolicy"`) && strings.Contains(body, `method="ListPolicies"`)
 	})
-	p.stop()
-}
-
-// Rules that ask for approvals are named while nothing can collect them.
-func TestRulesThatAskForApprovalsAreNamed(t *testing.T) {
-	t.Parallel()
-	h := newHost(t)
-	p := h.start()
-	const notice = "approvals cannot be collected yet"
-	if s := h.status(); strings.Contains(fmt.Sprint(s.GetNotices()), notice) || strings.Contains(p.log.String(), notice) {
-		t.Errorf("without such a rule the notices are %q", s.GetNotices())
-	}
-	p.stop()
-	withLabels(h)
-	h.write("tokens.json", tokenList)
-	h.write("alice.pem", certificate(t))
-	h.write("policy.hcl", h.pinned())
-	p = h.start()
-	if n := strings.Count(fmt.Sprint(h.status().GetNotices()), notice); n != 1 {
-		t.Errorf("status says it %d times, want once: %q", n, h.status().GetNotices())
-	}
-	if s, err := h.sign().Status(t.Context()); err != nil || len(s.GetNotices()) > 0 {
-		t.Errorf("callers are told %q (%v), want nothing of other rules", s.GetNotices(), err)
-	}
-	if n := strings.Count(p.log.String(), notice); n != 1 || !strings.Contains(p.log.String(), "logins") {
-		t.Errorf("the log says it %d times, want once and the rule", n)
-	}
-	if out := h.sealwardOK("policy", "validate", h.path("policy.hcl")); strings.Count(out, notice) != 1 || !strings.Contains(out, `"logins"`) {
-		t.Errorf("policy validate says %q", out)
-	}
 	p.stop()
 }

@@ -47,6 +47,8 @@ type daemon struct {
 	server      *ipc.Server
 	started     time.Time
 	begun       bool          // this start began a new journal
+	trusts      bool          // the policy on disk is put in force without being asked for
+	remarks     []string      // what this start found out, for notices
 	stopping    chan struct{} // closed when the stop begins
 
 	changing     sync.Mutex // held while another policy is read and put in force
@@ -81,6 +83,9 @@ func serve(ctx context.Context, path string, acceptTime bool, log *slog.Logger) 
 	if err := d.removeCopies(); err != nil {
 		return err
 	}
+	if err := d.choosePolicy(ctx); err != nil {
+		return err
+	}
 	if err := d.makeEngine(); err != nil {
 		return err
 	}
@@ -100,9 +105,13 @@ func (d *daemon) recordStart(ctx context.Context, acceptTime bool) error {
 	for _, k := range d.keys {
 		keys = append(keys, fmt.Sprintf("%s %s %s %s", k.Info.Name, k.Info.Fingerprint, k.Info.Kinds, k.Info.Chains))
 	}
-	detail := fmt.Sprintf("sealwardd %s; configuration sha256:%x; private %t; time accepted %t; keys: %s",
-		version.Number, d.cfg.Digest, d.cfg.Private, acceptTime, strings.Join(keys, ", "))
-	if _, err := d.journal.Adopt(ctx, signer.Event{Type: signer.EventStarted, Policy: d.policyNow().Version(), Detail: detail}, d.policyNow().Bundle()); err != nil {
+	detail := fmt.Sprintf("sealwardd %s; configuration sha256:%x; private %t; time accepted %t; may freeze: %q; keys: %s",
+		version.Number, d.cfg.Digest, d.cfg.Private, acceptTime, d.cfg.FreezeUsers, strings.Join(keys, ", "))
+	started := signer.Event{Type: signer.EventStarted, Policy: d.policyNow().Version(), TrustsFile: trustNo, Detail: detail}
+	if d.trusts {
+		started.TrustsFile = trustYes
+	}
+	if _, err := d.journal.Adopt(ctx, started, d.policyNow().Bundle()); err != nil {
 		return err
 	}
 	d.policyLoaded = time.Now()
@@ -120,7 +129,7 @@ func (d *daemon) makeServer() error {
 	d.metrics = newMetrics(d)
 	c := api.Config{
 		Engine: d.engine, Journal: d.journal, Checkpoint: d.checkpoint, VerifierKey: d.verifier.String(), Verify: d.verifyJournal, Status: d.status,
-		Limits: d.limits, Address: address, Describe: d.describe, Devices: devices{d}, Observe: d.metrics.observe, Log: d.log,
+		Limits: d.limits, Address: address, Describe: d.describe, Devices: devices{d}, Observe: d.metrics.observe, Log: d.log, Stopping: d.stopping,
 	}
 	d.server, err = ipc.NewServer(ipc.Config{
 		Listeners: listeners, Identifier: ipc.NewIdentifier(d.cfg.Private), Limits: ipc.DefaultLimits(), Log: d.log,

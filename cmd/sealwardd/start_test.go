@@ -17,7 +17,7 @@ var reasons = map[string]struct {
 	want  []string
 }{
 	"a misspelt argument": {func(h *host) { h.edit("sealward.hcl", "checkpoint_interval", "checkpoint_intervall") },
-		[]string{"sealward.hcl:8,3-23: ", "checkpoint_intervall"}},
+		[]string{"sealward.hcl:9,3-23: ", "checkpoint_intervall"}},
 	"a key for no kind": {func(h *host) { h.edit("sealward.hcl", `kinds  = ["evm.transaction", "evm.message"]`, "") },
 		[]string{"sealward.hcl:", "Missing kinds"}},
 	"a configuration that all may write": {func(h *host) { h.mode("sealward.hcl", 0o666) },

@@ -8,6 +8,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -37,7 +38,11 @@ func (d *daemon) notices() (out []string) {
 		out = append(out, n)
 	}
 	out = append(out, "only checkpoints kept elsewhere can reveal that the journal was put back to an earlier state, or rewritten after the latest of them")
-	out = append(out, policyNotices(d.policyNow())...)
+	if d.policy.Load() != nil { // a check does not open the journal that knows it
+		out = append(out, d.policyNotices()...)
+	}
+	out = append(out, strangersWhoFreeze(d.cfg.FreezeUsers)...)
+	out = append(out, d.remarks...)
 	if d.begun {
 		out = append(out, "this start began a new journal: limits count from nothing, so make sure that no earlier one was meant")
 	}
@@ -46,7 +51,10 @@ func (d *daemon) notices() (out []string) {
 			out = append(out, fmt.Sprintf("journal time is %s behind the wall clock, and limits count in journal time; if the wall clock is right, restart once with --accept-time", behind.Round(time.Second)))
 		}
 	}
-	return out
+	if d.engine != nil {
+		out = append(out, d.onDisk(), d.halted(), d.forced())
+	}
+	return slices.DeleteFunc(out, func(n string) bool { return n == "" })
 }
 
 // unconfined says what a kernel's version of Landlock, 0 where it has none, does not
@@ -76,7 +84,7 @@ func strangers(p *policy.Policy) (out []string) {
 	return out
 }
 
-func (d *daemon) status(ctx context.Context) *v1.GetStatusResponse {
+func (d *daemon) status(ctx context.Context, operator bool) *v1.GetStatusResponse {
 	d.mu.Lock()
 	loaded, policyError := d.policyLoaded, d.policyError
 	d.mu.Unlock()
@@ -84,7 +92,16 @@ func (d *daemon) status(ctx context.Context) *v1.GetStatusResponse {
 	s := &v1.GetStatusResponse{
 		Version: version.Full(), Instance: d.journal.Instance(), Started: timestamppb.New(d.started),
 		Policy: fmt.Sprintf("%x", v), PolicyLoaded: timestamppb.New(loaded), PolicyError: policyError,
-		Private: d.cfg.Private, Notices: d.notices(), JournalSize: d.journal.Size(),
+		Private: d.cfg.Private, JournalSize: d.journal.Size(), Frozen: d.engine.Frozen(), TrustsPolicyFile: d.trusts,
+	}
+	if _, leaf, ok, err := d.journal.Last(ctx, signer.EventOverridden); err == nil && ok {
+		s.Overridden = leaf
+	}
+	if operator {
+		s.Notices, s.PolicyFile = d.notices(), d.onDisk()
+		if all, err := d.engine.AllWaiting(ctx); err == nil {
+			s.Pending = uint64(len(all))
+		}
 	}
 	if c, ok := d.journal.Latest(); ok {
 		s.CheckpointSize = c.Size
@@ -176,7 +193,7 @@ func (d *daemon) verifyJournal(ctx context.Context) (_ *v1.VerifyResponse, err e
 		return nil, err
 	}
 	out := &v1.VerifyResponse{
-		Records: r.Leaves, Authorized: r.Authorized, Denied: r.Denied, Malformed: r.Malformed, Signed: r.Signed, Acted: r.Acted, Failed: r.Failed,
+		Records: r.Leaves, Authorized: r.Authorized, Denied: r.Denied, Malformed: r.Malformed, Signed: r.Signed, Acted: r.Acted, Failed: r.Failed, Asked: r.Asked, Waiting: r.Waiting, Approvals: r.Approvals,
 		OutcomeUnknown: r.Unknown, Checkpoints: r.Checkpoints,
 	}
 	for _, p := range r.Problems {

@@ -15,12 +15,13 @@ import (
 const (
 	service = "sealwardd.service"
 	worker  = "sealward-worker@.service"
+	watch   = "sealward-watch@.service"
 )
 
 // programs are what the services start.
-var programs = map[string]string{service: "/usr/bin/sealwardd", worker: "/usr/bin/sealward-worker"}
+var programs = map[string]string{service: "/usr/bin/sealwardd", worker: "/usr/bin/sealward-worker", watch: "/usr/bin/sealward"}
 
-var units = []string{service, worker, "sealwardd-sign.socket", "sealwardd-admin.socket", "sealward-worker@.socket"}
+var units = []string{service, worker, watch, "sealwardd-sign.socket", "sealwardd-admin.socket", "sealward-worker@.socket"}
 
 func tool(t *testing.T, name string, args ...string) (string, error) {
 	t.Helper()
@@ -155,6 +156,22 @@ func TestSettingsThatOtherPartsRelyOn(t *testing.T) {
 			"IPAddressDeny=any":       "what is allowed is named",
 			"InaccessiblePaths=-/etc/sealward -/var/lib/sealward": "not even their names",
 		},
+		watch: {
+			"User=sealward-watch":                        "sysusers makes it, and it is not the daemon's",
+			"SupplementaryGroups=sealward-admin":         "the admin socket lets it in",
+			"PrivateUsers=no":                            "the daemon knows it by its uid on the host",
+			"StartLimitIntervalSec=0":                    "it comes back, however long the daemon is away",
+			"Restart=on-failure":                         "nobody looks whether notices still come",
+			"StateDirectory=sealward-watch/%i":           "the position survives a restart",
+			"UMask=0077":                                 "nobody else reads its files",
+			"LimitCORE=0":                                "what waits is in its memory",
+			"NoNewPrivileges=yes":                        "no set-uid programs",
+			"PrivateNetwork=yes":                         "what is allowed is named",
+			"IPAddressDeny=any":                          "what is allowed is named",
+			"ConditionPathExists=/etc/sealward-watch/%i": "an instance without a program does nothing",
+			"InaccessiblePaths=-/etc/sealward -/var/lib/sealward -/run/sealward-worker":                                                    "not even their names",
+			"ExecStart=/usr/bin/sealward watch --position /var/lib/sealward-watch/%i/position --timeout 30s --exec /etc/sealward-watch/%i": "documented",
+		},
 		"sealward-worker@.socket": {
 			"SocketUser=sealward": "the daemon's account", "SocketMode=0600": "nobody else", "RemoveOnStop=yes": "no stale socket",
 			"ListenStream=/run/sealward-worker/%i.sock": "documented",
@@ -186,7 +203,7 @@ func TestSettingsThatOtherPartsRelyOn(t *testing.T) {
 
 // A worker confines itself with Landlock, also within the daemon's sandbox.
 func TestTheServicesAdmitLandlock(t *testing.T) {
-	for unit := range programs {
+	for _, unit := range []string{service, worker} {
 		filter := strings.Join(lines(t, unit, false), "\n")
 		for _, call := range []string{"landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"} {
 			if !regexp.MustCompile(`(?m)^SystemCallFilter=@system-service .*\b` + call + `\b`).MatchString(filter) {

@@ -10,6 +10,20 @@ private = true
 
 # What may be signed, for whom and up to how much; relative to this file.
 policy = "policy.hcl"
+{{- if .Private}}
+
+# Whoever can write that file may change the policy: a reload or a start puts it in force.
+trust_policy_file = true
+{{- else}}
+
+# The first start takes it from there. After that, it is changed by a request that the
+# policy itself decides: "sealward policy apply". With true, whoever can write the file
+# changes it without asking, by a reload or a start.
+trust_policy_file = false
+
+# The local users who may freeze all signing in an emergency, beside the approvers.
+# freeze_users = ["alice"]
+{{- end}}
 
 # The record of every decision and signature. Its folder must be writable by the
 # daemon's account alone.

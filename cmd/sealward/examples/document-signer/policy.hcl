@@ -74,6 +74,20 @@ rule "contracts" {
   }
 }
 
+# Nobody changes these rules alone: one asks, and the other two approve.
+rule "policy changes" {
+  keys    = ["sealward"]
+  callers = ["user:nina", "user:omar", "user:pia"]
+  kinds   = ["sealward.admin"]
+  when    = "effects.all(e, e.class == 'policy_change')"
+
+  require {
+    group          = "signatories"
+    approvals      = 2
+    exclude_caller = true
+  }
+}
+
 # The contracts of the company are not signed by programs, not even by one that runs as a
 # member of the legal department. People come through the door "people": in sealward.hcl,
 # socket "people" { ... } is a socket that the services' accounts have no access to.

@@ -161,3 +161,27 @@ case "half a digest" {
   expect  = "invalid"
   reason  = "want 32, 48 or 64"
 }
+
+# --- Who decides.
+
+case "nina asks for another policy" {
+  key     = "sealward"
+  kind    = "sealward.admin"
+  caller  = "nina"
+  payload = <<-JSON
+    {"act":"policy.change","from":"0000000000000000000000000000000000000000000000000000000000000000","reason":"a payee more","to":"1111111111111111111111111111111111111111111111111111111111111111"}
+  JSON
+  expect  = "ask"
+  rules   = ["policy changes"]
+  asks    = ["signatories:2"]
+}
+case "the invoice service asks for another policy" {
+  key     = "sealward"
+  kind    = "sealward.admin"
+  caller  = "the invoice service"
+  payload = <<-JSON
+    {"act":"policy.change","from":"0000000000000000000000000000000000000000000000000000000000000000","reason":"a payee more","to":"1111111111111111111111111111111111111111111111111111111111111111"}
+  JSON
+  expect  = "deny"
+  reason  = "none lets uid:1002 use key"
+}

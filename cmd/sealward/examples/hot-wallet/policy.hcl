@@ -97,6 +97,20 @@ rule "small payouts" {
   }
 }
 
+# Nobody changes these rules alone: one asks, and the other one approves.
+rule "policy changes" {
+  keys    = ["sealward"]
+  callers = ["user:alice", "user:bob"]
+  kinds   = ["sealward.admin"]
+  when    = "effects.all(e, e.class == 'policy_change')"
+
+  require {
+    group          = "treasury"
+    approvals      = 1
+    exclude_caller = true
+  }
+}
+
 # From here on: what is never signed.
 
 # An allowance lets somebody take tokens later. Whoever has an unlimited one can empty the

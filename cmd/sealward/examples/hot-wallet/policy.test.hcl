@@ -28,6 +28,11 @@ caller "a shell as payouts" {
   unit = "user.slice/user-1001.slice/session-7.scope"
 }
 
+caller "alice" {
+  uid  = 2001
+  user = "alice"
+}
+
 defaults {
   key    = "hot"
   caller = "payouts"
@@ -266,4 +271,28 @@ case "a contract that nobody read" {
   expect  = "deny"
   class   = "create"
   reason  = "power over the wallet"
+}
+
+# --- Who decides.
+
+case "alice asks for another policy, and bob has to approve it" {
+  key     = "sealward"
+  kind    = "sealward.admin"
+  caller  = "alice"
+  payload = <<-JSON
+    {"act":"policy.change","from":"0000000000000000000000000000000000000000000000000000000000000000","reason":"a payee more","to":"1111111111111111111111111111111111111111111111111111111111111111"}
+  JSON
+  expect  = "ask"
+  rules   = ["policy changes"]
+  asks    = ["treasury:1"]
+}
+case "the service asks for another policy" {
+  key     = "sealward"
+  kind    = "sealward.admin"
+  caller  = "payouts"
+  payload = <<-JSON
+    {"act":"policy.change","from":"0000000000000000000000000000000000000000000000000000000000000000","reason":"a payee more","to":"1111111111111111111111111111111111111111111111111111111111111111"}
+  JSON
+  expect  = "deny"
+  reason  = "none lets uid:1001 use key"
 }

@@ -1,6 +1,7 @@
 # People of finance pay in office hours; new recipients, large sums and a full week need approvals.
 #
-# One key, "treasury", and people who use it. Nothing here runs by itself.
+# One key, "treasury", and people who use it. Nothing here runs by itself, and nobody
+# changes these rules alone.
 #
 # How the rules work together. "payments" lets a payment through. "first payment to a
 # recipient" and "large payments" match some of the same payments, and then they ask for
@@ -45,6 +46,26 @@ approver "carol" {
 }
 group "treasury" {
   members = ["alice", "bob", "carol"]
+}
+
+# Who keeps a token in a safe, for the day on which the treasury cannot approve: tokens
+# are lost, or a rule below is wrong. They are asked when somebody asks for a recovery,
+# and for that alone: another policy, or the end of a freeze. No rule has a say then.
+approver "kim" {
+  certificate = "approvers/kim.pem"
+}
+approver "lee" {
+  certificate = "approvers/lee.pem"
+}
+approver "max" {
+  certificate = "approvers/max.pem"
+}
+group "keepers" {
+  members = ["kim", "lee", "max"]
+}
+recovery {
+  group     = "keepers"
+  approvals = 2
 }
 
 # How many payments of one person may wait for approvals at a time. Who is asked about
@@ -147,6 +168,38 @@ rule "large payments" {
   }
   delay   = "4h"
   expires = "48h" # approvals that take longer than that are too late
+}
+
+# Another policy: two people beside the one who asks, and a day in which somebody can still
+# say no. It decides on everything that waits then, once more.
+rule "policy changes" {
+  keys    = ["sealward"]
+  callers = ["user:alice", "user:bob", "user:carol"]
+  kinds   = ["sealward.admin"]
+  when    = "effects.all(e, e.class == 'policy_change')"
+
+  require {
+    group          = "treasury"
+    approvals      = 2
+    exclude_caller = true
+  }
+  delay   = "24h"
+  expires = "72h"
+}
+
+# One approver is enough to freeze everything. To go on takes two beside whoever asks, and
+# no time to wait.
+rule "thaw" {
+  keys    = ["sealward"]
+  callers = ["user:alice", "user:bob", "user:carol"]
+  kinds   = ["sealward.admin"]
+  when    = "effects.all(e, e.class == 'thaw')"
+
+  require {
+    group          = "treasury"
+    approvals      = 2
+    exclude_caller = true
+  }
 }
 
 # From here on: what is never signed.

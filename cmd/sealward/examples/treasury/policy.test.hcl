@@ -23,6 +23,10 @@ caller "erin" { # of finance, but not of the treasury
   user   = "erin"
   groups = ["finance"]
 }
+caller "root" {
+  uid  = 0
+  user = "root"
+}
 caller "mallory" {
   uid    = 2013
   user   = "mallory"
@@ -333,4 +337,70 @@ case "a payment to the zero address" {
   JSON
   expect  = "deny"
   reason  = "danger"
+}
+
+# --- Who decides.
+
+case "another policy" {
+  key     = "sealward"
+  kind    = "sealward.admin"
+  payload = <<-JSON
+    {"act":"policy.change","from":"0000000000000000000000000000000000000000000000000000000000000000","reason":"a new supplier","to":"1111111111111111111111111111111111111111111111111111111111111111"}
+  JSON
+  expect  = "ask"
+  class   = "policy_change"
+  rules   = ["policy changes"]
+  asks    = ["treasury:2"]
+  delay   = "24h"
+}
+case "another policy, asked for by somebody who is not of the treasury" {
+  key     = "sealward"
+  kind    = "sealward.admin"
+  caller  = "erin"
+  payload = <<-JSON
+    {"act":"policy.change","from":"0000000000000000000000000000000000000000000000000000000000000000","reason":"a new supplier","to":"1111111111111111111111111111111111111111111111111111111111111111"}
+  JSON
+  expect  = "deny"
+  reason  = "none lets uid:2005 use key"
+}
+case "the end of a freeze" {
+  key     = "sealward"
+  kind    = "sealward.admin"
+  payload = <<-JSON
+    {"act":"thaw","reason":"it was a drill"}
+  JSON
+  expect  = "ask"
+  rules   = ["thaw"]
+  asks    = ["treasury:2"]
+}
+case "a file that is obeyed without asking" {
+  key     = "sealward"
+  kind    = "sealward.admin"
+  payload = <<-JSON
+    {"act":"policy.trust_file","reason":"to be quicker"}
+  JSON
+  expect  = "deny"
+  reason  = "its condition is false"
+}
+case "the treasury lost its tokens" {
+  key      = "sealward"
+  kind     = "sealward.admin"
+  caller   = "root"
+  payload  = <<-JSON
+    {"act":"policy.change","from":"0000000000000000000000000000000000000000000000000000000000000000","reason":"new tokens","recovery":true,"to":"1111111111111111111111111111111111111111111111111111111111111111"}
+  JSON
+  expect   = "ask"
+  rules    = []
+  asks     = ["keepers:2"]
+  warnings = ["admin_recovery"]
+}
+case "the keepers approve nothing else" {
+  key     = "sealward"
+  kind    = "sealward.admin"
+  caller  = "root"
+  payload = <<-JSON
+    {"act":"keys.enable","key":"treasury","reason":"found again","recovery":true}
+  JSON
+  expect  = "invalid"
+  reason  = "it has no recovery"
 }
