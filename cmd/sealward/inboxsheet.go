@@ -11,21 +11,11 @@ func (m *inbox) layout() {
 	if s == nil {
 		return
 	}
-	const rest = "           "
-	var out []line
-	if s.gone != "" {
-		out = append(out, flowed("GONE     ", rest, s.gone, toneBad)...)
-	}
-	if s.problem != "" {
-		out = append(out, flowed("ERROR    ", rest, "it could not be read: "+s.problem, toneBad)...)
-	}
-	switch {
-	case s.read:
+	out := []line{{"fetching it, to decode it here", tonePlain}}
+	if s.read {
 		var b strings.Builder
 		_ = m.desk.approver.showReview(&b, s.r) // a builder takes all there is
-		out = append(out, toned(b.String())...)
-	case len(out) == 0:
-		out = append(out, line{"fetching it, to decode it here", tonePlain})
+		out = toned(b.String())
 	}
 	s.lines = fit(out, m.width)
 	s.seen = min(s.seen, len(s.lines))

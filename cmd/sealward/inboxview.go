@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	tea "charm.land/bubbletea/v2"
@@ -126,30 +127,51 @@ func (m *inbox) banner() (out []line) {
 	}
 	out = append(out, flowed("", "  ", head, toneHead)...)
 	if want, have := m.desk.approver.Instance, m.status.GetInstance(); want != "" && have != "" && want != have {
-		out = append(out, flowed("", "  ", fmt.Sprintf("ANOTHER DAEMON: its journal is %s, approver.hcl has %s", clip(have), want), toneBad)...)
+		out = append(out, brief(fmt.Sprintf("ANOTHER DAEMON: approver.hcl has journal %s, this is %s", want, have))...)
 	}
 	if why := m.status.GetFrozen(); why != "" {
-		out = append(out, flowed("", "  ", "FROZEN: nothing is signed until a thaw. "+clip(why), toneBad)...)
-	}
-	if m.lost != "" {
-		out = append(out, flowed("", "  ", "NO CONNECTION: what stands here may be old. It is tried again. "+clip(m.lost), toneBad)...)
+		out = append(out, brief("FROZEN: nothing is signed until a thaw. "+why)...)
 	}
 	if leaf := m.status.GetOverridden(); leaf > 0 {
-		out = append(out, flowed("", "  ", fmt.Sprintf("OVERRIDDEN: root put a policy in force that nobody approved, leaf %d", leaf), toneBad)...)
+		out = append(out, brief(fmt.Sprintf("OVERRIDDEN: root put a policy in force that nobody approved, leaf %d", leaf))...)
+	}
+	if m.opened != nil {
+		out = append(out, m.opened.title(m.now)...)
+	}
+	if m.lost != "" {
+		out = append(out, brief("NO CONNECTION: what stands here may be old. It is tried again. "+m.lost)...)
+	}
+	return out
+}
+
+// brief is an alarm in few lines: no reason, however long, pushes the next alarm
+// from the screen. sealward status has all of it.
+func brief(text string) []line {
+	out := flowed("", "  ", text, toneBad)
+	if len(out) > 2 {
+		out = append(out[:2:2], line{"  ...", toneBad})
+	}
+	return out
+}
+
+// title is which request is open, and what became of it: to be seen wherever one reads.
+func (s *reading) title(now time.Time) []line {
+	text := strings.Join(append([]string{"request " + s.q.p.GetId() + " of " + callerText(s.q.p)}, times(s.q.p, now)...), ", ")
+	out := flowed("", "  ", text, toneHead)
+	if s.gone != "" {
+		out = append(out, brief("GONE: "+s.gone)...)
+	}
+	if s.problem != "" {
+		out = append(out, brief("ERROR: it could not be read: "+s.problem)...)
 	}
 	return out
 }
 
 // above is what stands above the body.
 func (m *inbox) above() []line {
-	banner := m.banner()
-	if s := m.opened; s != nil {
-		text := strings.Join(append([]string{"request " + s.q.p.GetId() + " of " + callerText(s.q.p)}, times(s.q.p, m.now)...), ", ")
-		banner = append(banner, flowed("", "  ", text, toneHead)...)
-	}
-	out := fit(banner, m.width)
+	out := fit(m.banner(), m.width)
 	// Room for the body stays, whatever the daemon says.
-	return append(out[:min(len(out), max(1, m.height/3))], line{strings.Repeat("-", min(m.width, 80)), tonePlain})
+	return append(out[:min(len(out), m.height/2)], line{strings.Repeat("-", min(m.width, 80)), tonePlain})
 }
 
 // bottom is what stands below it.
@@ -177,7 +199,7 @@ func (m *inbox) bottom() []line {
 		keys = "space page  a approve  x reject  w withdraw  r read again  ? help  q back"
 	}
 	out = fit(append(out, line{keys, toneHead}), m.width)
-	return out[max(0, len(out)-max(1, m.height/2)):]
+	return out[max(0, len(out)-max(1, m.height/3)):]
 }
 
 func (m *inbox) prompt() []line {

@@ -139,7 +139,7 @@ func TestAnInboxInATerminal(t *testing.T) {
 	s.press("G")
 	s.shows(`approved by alice`)
 	h.agreeBy(first, "signed", h.bob)
-	s.shows(`GONE +it does not wait any more`)
+	s.shows(`GONE: it does not wait any more`)
 
 	// Reject the other with a reason.
 	s.press("q")
@@ -153,7 +153,7 @@ func TestAnInboxInATerminal(t *testing.T) {
 	s.shows(`reject request invoice-2(.|\n)*Enter passphrase`)
 	s.types(passphrase)
 	s.press("Enter")
-	s.shows(`GONE +it does not wait any more`)
+	s.shows(`GONE: it does not wait any more`)
 	eventually(t, "the rejected one is denied", func() bool {
 		r, err := h.sign().Request(t.Context(), second.GetId(), "")
 		return err == nil && r.GetState() == "denied"
@@ -165,7 +165,7 @@ func TestAnInboxInATerminal(t *testing.T) {
 	s.shows(`FROZEN: nothing is signed until a thaw.*\n?.*a strange payment`)
 	p.stop()
 	s.shows(`NO CONNECTION: what stands here may be old`)
-	h.again(p)
+	h.start()
 	eventually(t, "it is connected again", func() bool { return !strings.Contains(s.screen(), "NO CONNECTION") })
 	s.shows(`FROZEN`)
 
