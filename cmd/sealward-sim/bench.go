@@ -39,6 +39,8 @@ type report struct {
 	Devices  map[string][]deviceRound `json:"devices"`
 	Latency  []latency                `json:"worker_latency"`
 	Recovery []recovery               `json:"recovery"`
+	// Crowd is what requests that wait for people cost.
+	Crowd crowd `json:"waiting"`
 	// Decoding is of payloads alone, without daemon or device.
 	Decoding []decoding `json:"decoding"`
 }
@@ -134,6 +136,10 @@ func (b *benchmark) run(ctx context.Context) (err error) {
 	if err := b.oneToken(ctx); err != nil {
 		return err
 	}
+	crowd := &crowdBench{bin: b.bin, dir: b.dir, accounts: crowdAccounts(), each: crowdEach, rounds: benchRounds, load: crowdLoad}
+	if b.report.Crowd, err = crowd.measure(ctx); err != nil {
+		return fmt.Errorf("measure requests that wait: %w", err)
+	}
 	return b.allDevices(ctx)
 }
 
@@ -151,13 +157,15 @@ func (b *benchmark) oneToken(ctx context.Context) (err error) {
 	if _, err := h.starts(1); err != nil { // makes the journal
 		return err
 	}
-	if b.report.Ready.Small, err = h.starts(readyStarts); err != nil {
+	small, err := h.starts(readyStarts)
+	if err != nil {
 		return err
 	}
 	if err := h.serve(func(pid int) error { return b.rounds(ctx, h, token, pid) }); err != nil {
 		return err
 	}
-	b.report.Ready.Large, err = h.starts(readyStarts)
+	large, err := h.starts(readyStarts)
+	b.report.Ready.Small, b.report.Ready.Large = small.Took, large.Took
 	return err
 }
 

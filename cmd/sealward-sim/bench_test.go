@@ -59,7 +59,7 @@ func TestPaymentsAreUnderstood(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	for nonce := range uint64(300) {
-		payload, err := payment(nonce)
+		payload, err := payment(acme, nonce)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -170,6 +170,33 @@ func TestTheBenchmarkMeasuresEveryDevice(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// That everything waits, is listed and is decided again is checked as it is measured.
+func TestTheBenchmarkMeasuresRequestsThatWait(t *testing.T) {
+	bin := built(t, "sealwardd", "sealward-worker")
+	dir, err := os.MkdirTemp("/var/tmp", "sim-") // where other accounts get to
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	b := &crowdBench{bin: bin, dir: dir, accounts: crowdAccounts(), each: 3, rounds: 1, load: 20 * time.Millisecond}
+	c, err := b.measure(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Rounds) != 1 || len(c.Pages) != 2 || c.Waiting != 3*len(b.accounts) || c.Change.Took <= 0 || c.Busy.Client.Count < 1 || len(c.Full.Resident) != 1 {
+		t.Errorf("measure = %+v; want one round of all of it", c)
+	}
+	for _, n := range crowdClients {
+		if is := c.ofEmpty(n); is <= 0 {
+			t.Errorf("with %d clients, the rate is %.2f of that where nothing waits; want some", n, is)
+		}
 	}
 }
 

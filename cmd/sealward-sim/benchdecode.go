@@ -77,7 +77,7 @@ func readers(dir string) ([]reader, error) {
 			return err
 		}}
 	}
-	plain, err := payment(7)
+	plain, err := payment(acme, 7)
 	if err != nil {
 		return nil, err
 	}

@@ -28,19 +28,26 @@ func (h *host) run(what string) string {
 	return fmt.Sprintf("%s-%d-%d", what, os.Getpid(), h.asked)
 }
 
-// starts times fresh starts up to the first signature.
-func (h *host) starts(n int) (took []float64, err error) {
+// starts are fresh starts, each up to the first signature.
+type starts struct {
+	Took     []float64 `json:"took_ms"`
+	Resident []int     `json:"resident_kib"` // of the daemon then
+}
+
+func (h *host) starts(n int) (all starts, err error) {
 	for range n {
 		begun := time.Now()
-		err := h.serve(func(int) error {
-			took = append(took, milliseconds(time.Since(begun)))
-			return nil
+		err := h.serve(func(pid int) error {
+			all.Took = append(all.Took, milliseconds(time.Since(begun)))
+			kib, err := residentKiB(pid, "VmRSS")
+			all.Resident = append(all.Resident, kib)
+			return err
 		})
 		if err != nil {
-			return nil, err
+			return all, err
 		}
 	}
-	return took, nil
+	return all, nil
 }
 
 // serve runs the daemon around f, which is called once the daemon has signed.

@@ -19,6 +19,7 @@ import (
 	"github.com/ethereum/go-ethereum/core/types"
 
 	"github.com/sealward/sealward/backends/sim"
+	"github.com/sealward/sealward/signer/intent/evm"
 )
 
 const demoPolicy = policyText + devicesPolicy
@@ -44,8 +45,11 @@ func demo(bin string, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	address, err := writeExamples(s.dir, made)
+	address, err := evm.Address(made["hot"])
 	if err != nil {
+		return err
+	}
+	if err := writeExamples(s.dir); err != nil {
 		return err
 	}
 	s.say("1. The token (SoftHSM) has made a secp256k1 key, \"hot\", that it does not give away.\n   Its Ethereum address is " + address + ".")
@@ -53,9 +57,14 @@ func demo(bin string, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.stopDaemon()) }()
-	err = s.steps(address)
+	if err = s.steps(address); err == nil {
+		err = treasury(ctx, bin, filepath.Join(parent, "treasury"), out)
+	}
 	if ctx.Err() != nil {
 		return errors.New("interrupted")
+	}
+	if err == nil {
+		s.say("That was Sealward. README.md says how to go on; docs/policy.md teaches the policy language.")
 	}
 	return err
 }
@@ -135,11 +144,7 @@ func (s *show) steps(address string) error {
 	if err := s.threeDevices(); err != nil {
 		return err
 	}
-	if err := s.pullCard(); err != nil {
-		return err
-	}
-	s.say("That was Sealward. README.md says how to go on; docs/policy.md teaches the policy language.")
-	return nil
+	return s.pullCard()
 }
 
 // journal shows all of it.
@@ -194,8 +199,8 @@ func (s *show) reloadWith(path, text string, mode os.FileMode) error {
 // checks its exit code and that a text is in what it prints. It returns standard
 // output.
 func (s *show) sealward(code int, want string, args ...string) (string, error) {
-	stdout, all, err := s.run(code, want, args)
-	s.print(want, all, args)
+	stdout, all, err := s.run(s.command(args...), code, want, args)
+	s.print("", want, all, args)
 	return stdout, err
 }
 
@@ -204,17 +209,16 @@ func (s *show) sealward(code int, want string, args ...string) (string, error) {
 func (s *show) eventually(code int, want string, args ...string) (string, error) {
 	begun := time.Now()
 	for {
-		stdout, all, err := s.run(code, want, args)
+		stdout, all, err := s.run(s.command(args...), code, want, args)
 		if err == nil || s.ctx.Err() != nil || time.Since(begun) > 10*time.Second {
-			s.print(want, all, args)
+			s.print("", want, all, args)
 			return stdout, err
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
 }
 
-func (s *show) run(code int, want string, args []string) (out, all string, err error) {
-	cmd := s.command(args...)
+func (s *show) run(cmd *exec.Cmd, code int, want string, args []string) (out, all string, err error) {
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err = cmd.Run()
@@ -231,7 +235,8 @@ func (s *show) run(code int, want string, args []string) (out, all string, err e
 	return strings.TrimSpace(stdout.String()), all, nil
 }
 
-func (s *show) print(want, all string, args []string) {
+// print shows what somebody typed, and what came of it.
+func (s *show) print(who, want, all string, args []string) {
 	shown := make([]string, len(args))
 	for i, a := range args {
 		shown[i] = strings.Replace(a, s.dir+"/", "", 1)
@@ -239,7 +244,7 @@ func (s *show) print(want, all string, args []string) {
 			shown[i] = "'" + shown[i] + "'"
 		}
 	}
-	fmt.Fprintf(s.out, "   $ sealward %s\n", strings.Join(shown, " "))
+	fmt.Fprintf(s.out, "   %s$ sealward %s\n", who, strings.Join(shown, " "))
 	left := 0
 	for line := range strings.Lines(all) {
 		if s.brief && !s.matters(line, want) {

@@ -146,7 +146,7 @@ func (j job) load() (perSecond float64, latencies []time.Duration, err error) {
 func (j job) ask(client *api.Client, n uint64) error {
 	r := &v1.Request{Id: fmt.Sprintf("%s-%d", j.Run, n), Key: j.Key, Kind: string(signer.KindDigest), Payload: make([]byte, 32)}
 	if j.Key == string(signer.AlgorithmSecp256k1) {
-		payload, err := payment(n)
+		payload, err := payment(acme, n)
 		if err != nil {
 			return err
 		}
@@ -164,12 +164,18 @@ func (j job) ask(client *api.Client, n uint64) error {
 	return nil
 }
 
-// payment is an unsigned EIP-1559 transfer of 1 gwei to the first vendor.
-func payment(nonce uint64) ([]byte, error) {
+// The vendors of the policy.
+const (
+	acme    = "\x52\x90\x84\x00\x09\x85\x27\x88\x6e\x0f\x70\x30\x06\x98\x57\xd2\xe4\x16\x9e\xe7"
+	initech = "\x86\x17\xe3\x40\xb3\xd0\x1f\xa5\xf1\x1f\x30\x6f\x40\x90\xfd\x50\xe2\x38\x07\x0d"
+)
+
+// payment is an unsigned EIP-1559 transfer of 1 gwei.
+func payment(to string, nonce uint64) ([]byte, error) {
 	const gwei = uint64(1e9)
 	body, err := rlp.EncodeToBytes([]any{
 		uint64(1), nonce, 1 * gwei, 30 * gwei, uint64(21_000),
-		[]byte("\x52\x90\x84\x00\x09\x85\x27\x88\x6e\x0f\x70\x30\x06\x98\x57\xd2\xe4\x16\x9e\xe7"), 1 * gwei, []byte{}, []any{},
+		[]byte(to), 1 * gwei, []byte{}, []any{},
 	})
 	return append([]byte{2}, body...), err
 }

@@ -30,6 +30,10 @@ version = 1
 private = true # the daemon's own account may ask; on a real host it may not
 policy  = "policy.hcl"
 
+# Whoever can write policy.hcl may change the policy: a reload puts it in force. On a real
+# host, leave that to a request which the policy decides (sealward policy apply).
+trust_policy_file = true
+
 journal {
   path = "journal/journal.db"
   key  = "journal"
@@ -139,6 +143,10 @@ var examples = map[string]string{
 	"large.json": `{"type": "0x2", "chainId": "0x1", "nonce": "0x1", "to": "0x52908400098527886E0F7030069857D2E4169EE7",
  "value": "0x1a5e27eef13e0000", "gas": "0x5208", "maxFeePerGas": "0x6fc23ac00", "maxPriorityFeePerGas": "0x3b9aca00", "accessList": []}
 `,
+	// 50 eth, for the key "treasury".
+	"treasury.json": `{"type": "0x2", "chainId": "0x1", "nonce": "0x0", "to": "0x52908400098527886E0F7030069857D2E4169EE7",
+ "value": "0x2b5e3af16b1880000", "gas": "0x5208", "maxFeePerGas": "0x6fc23ac00", "maxPriorityFeePerGas": "0x3b9aca00", "accessList": []}
+`,
 	"approval.json": `{"type": "0x2", "chainId": "0x1", "nonce": "0x3", "to": "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48", "value": "0x0",
  "data": "0x095ea7b3000000000000000000000000000000000022d473030f116ddee9f6b43ac78ba3ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
  "gas": "0xea60", "maxFeePerGas": "0x6fc23ac00", "maxPriorityFeePerGas": "0x3b9aca00", "accessList": []}
@@ -163,39 +171,59 @@ var examples = map[string]string{
 
 // initialise makes a complete set-up in a folder that is not there yet.
 func initialise(bin, dir string) error {
-	address, err := setUp(bin, dir)
+	made, people, err := setUp(bin, dir, configText)
 	if err != nil {
 		return err
 	}
-	fmt.Printf("made %s: a software token with the keys hot (%s) and journal,\nsealward.hcl, policy.hcl, and payloads to try under examples/\n", dir, address)
+	address, err := evm.Address(made["hot"])
+	if err != nil {
+		return err
+	}
+	// Approvers have to know which daemon it is, and its journal says that, which it makes.
+	s := &show{ctx: context.Background(), bin: bin, dir: dir}
+	if err := s.startDaemon(); err != nil {
+		return err
+	}
+	if err := errors.Join(introduce(dir, people, made["treasury"]), s.stopDaemon()); err != nil {
+		return err
+	}
+	fmt.Printf(`made %s: a software token with the keys hot (%s), treasury and journal,
+sealward.hcl, policy.hcl, and payloads to try under examples/. Who approves what the treasury pays
+has a software token, too, and an approver.hcl: under alice/ and bob/. Every PIN is %s.
+`, dir, address, pin)
 	return nil
 }
 
-func setUp(bin, dir string) (address string, err error) {
+// setUp makes a set-up whose treasury is of two people, whose tokens it returns.
+func setUp(bin, dir, config string) (made map[string]signer.PublicKey, people map[string]*sim.SoftHSMToken, err error) {
 	if err := os.Mkdir(dir, 0o700); errors.Is(err, fs.ErrExist) {
-		return "", fmt.Errorf("%s exists; name a folder that does not", dir)
+		return nil, nil, fmt.Errorf("%s exists; name a folder that does not", dir)
 	} else if err != nil {
-		return "", err
+		return nil, nil, err
 	}
-	keys := []sim.KeyToMake{{Label: "hot", Algorithm: signer.AlgorithmSecp256k1}, {Label: "journal", Algorithm: signer.AlgorithmEd25519}}
-	_, made, err := makeHost(bin, dir, configText, policyText, keys)
-	if err != nil {
-		return "", err
+	keys := []sim.KeyToMake{
+		{Label: "hot", Algorithm: signer.AlgorithmSecp256k1}, {Label: "journal", Algorithm: signer.AlgorithmEd25519}, {Label: "treasury", Algorithm: signer.AlgorithmSecp256k1},
 	}
-	return writeExamples(dir, made)
+	if _, made, err = makeHost(bin, dir, config+treasuryConfig, policyText+treasuryPolicy, keys); err != nil {
+		return nil, nil, err
+	}
+	if people, err = enrol(bin, dir, "alice", "bob"); err != nil {
+		return nil, nil, err
+	}
+	return made, people, writeExamples(dir)
 }
 
-// writeExamples writes payloads to try, and returns the address of the key "hot".
-func writeExamples(dir string, made map[string]signer.PublicKey) (address string, err error) {
+// writeExamples writes payloads to try.
+func writeExamples(dir string) error {
 	if err := os.Mkdir(filepath.Join(dir, "examples"), 0o700); err != nil {
-		return "", err
+		return err
 	}
 	for name, text := range examples {
 		if err := os.WriteFile(filepath.Join(dir, "examples", name), []byte(text), 0o600); err != nil {
-			return "", err
+			return err
 		}
 	}
-	return evm.Address(made["hot"])
+	return nil
 }
 
 // makeHost makes a token with keys, a configuration (of SoftHSM's configuration, a

@@ -111,6 +111,8 @@ func (r *report) print(out io.Writer) {
 	fmt.Fprintf(out, "medians of %d rounds\n\n", benchRounds)
 	r.printRounds(out)
 	fmt.Fprintln(out)
+	r.printCrowd(out)
+	fmt.Fprintln(out)
 	r.printDevices(out)
 	fmt.Fprintln(out)
 	r.printRecovery(out)

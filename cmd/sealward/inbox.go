@@ -56,6 +56,10 @@ func (c *cli) inbox(ctx context.Context, flags approverFlags) error {
 	defer cancel()
 	m := newInbox(d, func(f func(context.Context) tea.Msg) tea.Cmd { return func() tea.Msg { return f(ctx) } })
 	m.colour = colourful(os.Getenv)
+	// The library would write what is typed to a file of that name.
+	if err := os.Unsetenv("TEA_TRACE"); err != nil {
+		return err
+	}
 	_, err = tea.NewProgram(m, tea.WithContext(ctx), tea.WithInput(in), tea.WithOutput(out)).Run()
 	if ctx.Err() != nil || errors.Is(err, tea.ErrInterrupted) {
 		return nil

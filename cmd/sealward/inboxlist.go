@@ -31,9 +31,6 @@ type leaving struct {
 	n           *big.Int // nil: nobody knows how much
 }
 
-// boundless is more than any amount.
-func (s leaving) boundless() bool { return s.n == nil }
-
 func newQueued(p *v1.Pending, me string) *queued {
 	e := &queued{p: p, mine: me != "" && slices.ContainsFunc(p.GetQuorums(), func(q *v1.QuorumState) bool { return slices.Contains(q.GetOpen(), me) })}
 	for _, q := range p.GetOutflow() {
