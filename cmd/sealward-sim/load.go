@@ -37,8 +37,9 @@ type job struct {
 	TPM    string   // the socket of swtpm
 	PCSCD  string   // the socket of pcscd, with one card
 
-	Socket string // of the daemon
-	Run    string // distinguishes request ids between jobs
+	Socket  string // of the daemon
+	Run     string // distinguishes request ids between jobs
+	Waiting int    // ask for so many requests that have to wait, and for nothing else
 }
 
 // rate is the result of a job.
@@ -98,6 +99,8 @@ func runJob(spec string) error {
 		}
 	case j.TPM != "":
 		measure = func() (float64, []time.Duration, error) { return sim.RawTPMRate(j.TPM, j.For) }
+	case j.Waiting > 0:
+		measure = j.wait
 	case j.PCSCD != "":
 		measure = func() (float64, []time.Duration, error) { return sim.RawPIVRate(j.PCSCD, sim.CardPIN, j.For) }
 	}

@@ -15,14 +15,14 @@ import (
 
 const usage = `sealward-sim tries Sealward without signing hardware.
 
-    sealward-sim init [--bin DIR] DIR  make a software token, keys, a configuration and a policy
+    sealward-sim init [--bin DIR] DIR  make a software token, keys, a configuration, a policy and two approvers
     sealward-sim run [--bin DIR] DIR   run the daemon on what init made, until it is interrupted
     sealward-sim up [--bin DIR] --dir DIR
                                        start a software token, a TPM and a PIV card, and make a set-up
     sealward-sim down --dir DIR        end them; what they keep stays in the folder
     sealward-sim demo [--bin DIR]      show the main job in a folder of its own, and remove it
     sealward-sim bench [--bin DIR] [--out FILE]
-                                       measure the whole path against the raw token, and decoding
+                                       measure the whole path against the raw token, requests that wait, and decoding
 
 --bin is where sealwardd, sealward and sealward-worker are; bin by default.
 `

@@ -80,7 +80,7 @@ func (r *report) aims() []aim {
 		resident := over(r.Rounds[string(key)], func(r round) float64 { return float64(r.Daemon.Resident) / mib })
 		all = append(all, aim{fmt.Sprintf("daemon, resident at 64 clients, %s", key), "MiB", resident, 48, false})
 	}
-	return append(append(all, r.workerAims()...), r.decodingAims()...)
+	return slices.Concat(all, r.crowdAims(), r.workerAims(), r.decodingAims())
 }
 
 // workerAims are those for the memory of workers.
