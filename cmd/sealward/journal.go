@@ -99,6 +99,15 @@ func summary(ev signer.Event) (who, what string) {
 		what = fmt.Sprintf("authorisation of leaf %d: %s: %s", ev.Outcome.Authorization, ev.Outcome.Code, ev.Outcome.Detail)
 	case ev.Outcome != nil:
 		what = fmt.Sprintf("authorisation of leaf %d", ev.Outcome.Authorization)
+	case ev.Heard != nil:
+		h := ev.Heard
+		what = fmt.Sprintf("%s: %s", h.Approver, h.Approval.Word)
+		if h.Approval.Proposal != [32]byte{} {
+			what += fmt.Sprintf(" proposal %x", h.Approval.Proposal[:8])
+		}
+		if h.Approval.Reason != "" {
+			what += ": " + h.Approval.Reason
+		}
 	case ev.Policy != [32]byte{} && ev.Code != "":
 		what = fmt.Sprintf("policy %x stays in force; %s", ev.Policy, ev.Detail)
 	case ev.Policy != [32]byte{}:

@@ -72,7 +72,11 @@ func showPending(w io.Writer, all []*v1.Pending, left int, names console.Names) 
 	for _, p := range all {
 		var out, who []string
 		for _, q := range p.GetOutflow() {
-			out = append(out, strings.TrimSpace(strings.TrimPrefix(q.GetKind(), "exact")+" "+amount(q.GetAmount(), q.GetAsset(), names)))
+			kind := q.GetKind()
+			if kind == "exact" || kind == "at_most" { // the column says so
+				kind = ""
+			}
+			out = append(out, strings.TrimSpace(kind+" "+amount(q.GetAmount(), q.GetAsset(), names)))
 		}
 		for _, q := range p.GetQuorums() {
 			who = append(who, fmt.Sprintf("%d/%d %s", len(q.GetApproved()), q.GetQuorum().GetApprovals(), q.GetQuorum().GetGroup()))

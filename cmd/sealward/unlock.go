@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
 	"github.com/sealward/sealward/backends"
@@ -178,6 +179,15 @@ func typed(ctx context.Context, prompt string) ([]byte, error) {
 		return nil, fmt.Errorf("ask for the PIN: %w", err)
 	}
 	defer func() { _ = term.Restore(fd, before) }() // an interrupted read leaves it without echo
+	// Echo is off before anybody is asked: a program, or a quick hand, may not wait.
+	quiet, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	if err == nil {
+		quiet.Lflag &^= unix.ECHO
+		err = unix.IoctlSetTermios(fd, unix.TCSETS, quiet)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ask for the PIN: switch off echo: %w", err)
+	}
 	fmt.Fprintf(tty, "%s: ", console.Safe(prompt))
 	type line struct {
 		pin []byte

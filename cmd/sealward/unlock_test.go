@@ -184,7 +184,6 @@ func TestUnlockOnATerminal(t *testing.T) {
 	p := sits(t, "--sockets", dir, "unlock", "hsm")
 	client = p.cmd
 	p.waitsFor(`PIN of token hsm.*: $`)
-	p.echoes(false)
 	p.types(wrongPIN + "\n")
 	if code, text := p.sees(); code != exitInvalid || !strings.Contains(text, `token "hsm" is still locked`) || strings.Contains(text, wrongPIN) {
 		t.Errorf("a wrong PIN: exit code %d:\n%s", code, text)
@@ -196,8 +195,7 @@ func TestUnlockOnATerminal(t *testing.T) {
 	p = sits(t, "--sockets", dir, "unlock", "hsm")
 	client = p.cmd
 	p.waitsFor(`: $`)
-	p.echoes(false)
-	p.types(rightPIN + "\n")
+	p.types(rightPIN + "\n") // at once: there is no echo when it asks
 	code, text := p.sees()
 	if code != exitOK || !regexp.MustCompile(`state +up`).MatchString(text) || strings.Contains(text, rightPIN) {
 		t.Errorf("the right PIN: exit code %d:\n%s", code, text)
