@@ -101,23 +101,16 @@ func (b *brake) learn(rec Recorded) (thawed bool) {
 	return b.why == ""
 }
 
-// set freezes; what it returns takes that back, where another freeze is not in effect.
-func (b *brake) set(why string) (unset func(), inside []Recorded) {
+// set freezes, and returns what is inside devices then.
+func (b *brake) set(why string) (inside []Recorded) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	before, leaf := b.why, b.leaf
 	b.why, b.leaf = why, math.MaxUint64
 	for _, rec := range b.inside {
 		inside = append(inside, rec)
 	}
 	slices.SortFunc(inside, func(x, y Recorded) int { return cmp.Compare(x.Leaf, y.Leaf) })
-	return func() {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		if b.why == why && b.leaf == math.MaxUint64 {
-			b.why, b.leaf = before, leaf
-		}
-	}, inside
+	return inside
 }
 
 // recorded says that a freeze is on record.
@@ -183,25 +176,26 @@ func (e *Engine) Freeze(ctx context.Context, c Caller, reason string, signed []b
 		return Frozen{}, invalid("say why it is frozen, in 1 to %d bytes of UTF-8", MaxReason)
 	}
 	why := freezes(ev)
-	unset, inside := e.brake.set(why)
-	out := Frozen{InDevice: inside}
+	var out Frozen
 	var prior bool
 	var err error
+	set := sync.OnceFunc(func() { out.InDevice = e.brake.set(why) })
 	if ev.Heard == nil {
+		set()
 		out.Leaf, err = e.c.Journal.Note(ctx, ev)
-	} else {
-		out.Leaf, prior, err = e.c.Journal.Hear(ctx, ev, func(Recorded) error { return nil })
+	} else { // one that was obeyed before freezes not even for a moment
+		out.Leaf, prior, err = e.c.Journal.Hear(ctx, ev, func(Recorded) error { set(); return nil })
 	}
 	switch {
 	case prior:
-		unset()
 		return Frozen{}, &Error{Code: CodeConflict, Detail: fmt.Sprintf("this approval froze at leaf %d already, and works once; sign a new one", out.Leaf)}
 	case err != nil:
+		set()
 		out.Leaf, out.Unrecorded = 0, err
 		e.c.Log.Error("frozen, in memory alone: it cannot be recorded", "why", why, "error", err)
 	default:
 		e.brake.recorded(why, out.Leaf)
-		e.c.Log.Warn("frozen", "why", why, "leaf", out.Leaf, "inside devices", len(inside))
+		e.c.Log.Warn("frozen", "why", why, "leaf", out.Leaf, "inside devices", len(out.InDevice))
 	}
 	return out, nil
 }

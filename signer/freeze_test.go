@@ -3,6 +3,7 @@ package signer_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -92,6 +93,47 @@ func TestWhoMayFreeze(t *testing.T) {
 	}
 	if _, err := tr.engine.Freeze(t.Context(), alice, "", freeze); signer.CodeOf(err) != signer.CodeConflict || tr.engine.Frozen() != "" {
 		t.Errorf("the statement once more: %v; frozen: %q; want it used up", err, tr.engine.Frozen())
+	}
+	tr.audit()
+}
+
+// hearing is a journal of which a test does something as soon as it heard.
+type hearing struct {
+	signer.Journal
+	then func()
+}
+
+func (h hearing) Hear(ctx context.Context, e signer.Event, check func(signer.Recorded) error) (uint64, bool, error) {
+	defer h.then()
+	return h.Journal.Hear(ctx, e, check)
+}
+
+func TestAFreezeThatWasObeyedFreezesNotForAMoment(t *testing.T) {
+	tr := openTreasury(t, twoOfThree)
+	var heard []string
+	tr.pause = func(j signer.Journal) signer.Journal {
+		return hearing{j, func() { heard = append(heard, tr.engine.Frozen()) }}
+	}
+	tr.restart()
+	freeze := tr.says("dave", signer.Approval{Word: signer.WordFreeze, Reason: "a token is lost"})
+	first, err := tr.engine.Freeze(t.Context(), alice, "", freeze)
+	if err != nil {
+		t.Fatal(err)
+	}
+	why := tr.engine.Frozen()
+	if _, err := tr.act("thaw", admin.Order{Act: admin.ActThaw, Reason: "found"}); signer.CodeOf(err) != signer.CodeWaiting {
+		t.Fatal(err)
+	}
+	tr.approve("ann")
+	tr.approve("bob")
+	for end := time.Now().Add(20 * time.Second); tr.engine.Frozen() != "" && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	}
+	_, err = tr.engine.Freeze(t.Context(), alice, "", freeze)
+	if want := fmt.Sprintf("froze at leaf %d already", first.Leaf); signer.CodeOf(err) != signer.CodeConflict || !strings.Contains(err.Error(), want) {
+		t.Errorf("the statement once more: %v; want code %q and %q", err, signer.CodeConflict, want)
+	}
+	if n := len(heard); n != 4 || heard[0] != why || heard[n-1] != "" {
+		t.Errorf("once it was heard: %q; want that the first freezes, and the one that was obeyed does not", heard)
 	}
 	tr.audit()
 }

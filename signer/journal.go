@@ -50,8 +50,8 @@ type Journal interface {
 	// Hear records what an approver said, as one step that no Record, Settle or other
 	// Hear overlaps. The event is of type approval, or of type frozen for a freeze. Of an
 	// approval that is on record already (by [Approval.ID]) it returns the leaf, with
-	// prior set, whatever became of its request. Otherwise, about a proposal, check is
-	// called with the request, and what it returns an error for is not recorded and
+	// prior set, whatever became of its request. Otherwise check is called with the request,
+	// of a freeze with the zero one, and what it returns an error for is not recorded and
 	// returned; a proposal that does not wait is [CodeNotFound].
 	Hear(ctx context.Context, e Event, check func(waiting Recorded) error) (leaf uint64, prior bool, err error)
 

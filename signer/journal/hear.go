@@ -16,7 +16,7 @@ const waitPages = 6
 
 // Hear implements [signer.Journal]. A check that panics is a refusal, and one that fails
 // leaves nothing behind. It is called in the writer's turn, so it must not call the
-// journal; for a freeze it is not called.
+// journal.
 func (j *Journal) Hear(_ context.Context, e signer.Event, check func(waiting signer.Recorded) error) (leaf uint64, prior bool, err error) {
 	if err := j.checkHeard(e); err != nil {
 		return 0, false, err
@@ -73,6 +73,7 @@ func (t *turn) heardBefore(id [32]byte) (leaf uint64, ok bool, err error) {
 // hear records what an approver said.
 func (t *turn) hear(e signer.Event, id [32]byte, check func(signer.Recorded) error) (leaf uint64, err error) {
 	var about *waiting
+	var rec signer.Recorded
 	if a := e.Heard.Approval; a.Word != signer.WordFreeze {
 		if about = t.j.waits.byProposal[a.Proposal]; about == nil {
 			return 0, &signer.Error{Code: signer.CodeNotFound, Detail: fmt.Sprintf("no request waits with proposal %x", a.Proposal)}
@@ -81,13 +82,12 @@ func (t *turn) hear(e signer.Event, id [32]byte, check func(signer.Recorded) err
 		if err != nil {
 			return 0, err
 		}
-		rec, err := s.recorded()
-		if err != nil {
+		if rec, err = s.recorded(); err != nil {
 			return 0, err
 		}
-		if err := ask(check, rec); err != nil {
-			return 0, err
-		}
+	}
+	if err := ask(check, rec); err != nil {
+		return 0, err
 	}
 	if leaf, err = t.leaf(e); err != nil {
 		return 0, err

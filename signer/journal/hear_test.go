@@ -58,9 +58,10 @@ func TestAFreezeOfAnApproverIsOnRecordOnce(t *testing.T) {
 	j := begun(t, h, path)
 	e := statement(j, signer.Proposal{}, signer.WordFreeze, "alice", "key")
 	for round, want := range []bool{false, true, true} {
-		leaf, prior, err := j.Hear(t.Context(), e, func(signer.Recorded) error { t.Error("a freeze is about no request"); return nil })
-		if leaf != 1 || prior != want || err != nil {
-			t.Errorf("round %d: Hear = %d, %v, %v; want leaf 1, prior: %v", round, leaf, prior, err, want)
+		asked := false
+		leaf, prior, err := j.Hear(t.Context(), e, func(about signer.Recorded) error { asked = about.Leaf == 0 && !about.Waits; return nil })
+		if leaf != 1 || prior != want || err != nil || asked == want {
+			t.Errorf("round %d: Hear = %d, %v, %v, and was asked before: %v; want leaf 1, prior: %v, and to be asked about no request the first time", round, leaf, prior, err, asked, want)
 		}
 		if round == 1 {
 			shut(t, j)
