@@ -37,12 +37,13 @@ func (b *brake) refusal(p Proposal) *Error {
 	return b.frozen()
 }
 
-// frozen is the error of what is frozen, or nil. The lock is held.
+// frozen is the error of what is frozen, or nil. Who froze, and why, is no business of
+// those who ask for signatures. The lock is held.
 func (b *brake) frozen() *Error {
 	if b.why == "" {
 		return nil
 	}
-	return &Error{Code: CodeFrozen, Detail: b.why + "; nothing is signed or released until the approvers thaw it"}
+	return &Error{Code: CodeFrozen, Detail: "it is frozen: nothing is signed or released until the approvers thaw it; the operator knows why"}
 }
 
 // orNil is the error as an interface, which is nil where it is.
