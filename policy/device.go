@@ -225,5 +225,23 @@ func parseSSHKey(src []byte) (ssh.PublicKey, error) {
 	case key.Type() != words[0] || !bytes.Equal(key.Marshal(), blob):
 		return nil, fmt.Errorf("holds a key of another type than it says, or in another form; %s", want)
 	}
+	if fido := strings.HasPrefix(words[0], "sk-"); fido && !strings.HasPrefix(lastText(blob), "ssh:") {
+		return nil, fmt.Errorf("is for application %q, and only what a FIDO key signs for one that begins with \"ssh:\" is an approval; make it with ssh-keygen -t ed25519-sk", clip(lastText(blob)))
+	}
 	return key, nil
+}
+
+// lastText is the last field of a key whose fields are texts; of a FIDO key, that is the
+// application it is for (PROTOCOL.u2f).
+func lastText(blob []byte) string {
+	var field struct {
+		Text string
+		Rest []byte `ssh:"rest"`
+	}
+	for field.Rest = blob; len(field.Rest) > 0; {
+		if err := ssh.Unmarshal(field.Rest, &field); err != nil {
+			return ""
+		}
+	}
+	return field.Text
 }

@@ -370,6 +370,19 @@ func TestOneKeyInTwoFormsIsOneDevice(t *testing.T) {
 	}
 }
 
+func TestAFIDOKeyThatIsForSomethingElseIsRefused(t *testing.T) {
+	for _, algorithm := range []string{ssh.KeyAlgoSKED25519, ssh.KeyAlgoSKECDSA256} {
+		for application, want := range map[string]string{"ssh:": "", "ssh:pay": "", "": `is for application ""`, "example.org": `is for application "example.org"`, "xssh:": `is for application "xssh:"`} {
+			blob := must(base64.StdEncoding.DecodeString(strings.Fields(skKey(t, algorithm))[1]))
+			blob = append(blob[:len(blob)-len("\x00\x00\x00\x04ssh:")], ssh.Marshal(struct{ App string }{application})...)
+			_, err := oneKey("ssh_key", "a.pub", []byte(algorithm+" "+base64.StdEncoding.EncodeToString(blob)))
+			if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+				t.Errorf("%s for %q: Load error = %v, want %q", algorithm, application, err, want)
+			}
+		}
+	}
+}
+
 func TestCertificatesOfKeysThatCannotApprove(t *testing.T) {
 	signing := must(x509.MarshalPKIXPublicKey(curveKey(t, elliptic.P224())))
 	if _, err := approving(must2(x509.ParsePKIXPublicKey(signing))); err == nil || !strings.Contains(err.Error(), "another curve") {
