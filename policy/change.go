@@ -73,8 +73,9 @@ func changeable(rules []rule, people people) error {
 	}
 	const unchangeable = "nobody could change this policy: "
 	asks := len(people.approvers) > 0
-	lets := false
-	for _, r := range rules {
+	var always, asking []*rule // that let every change through, or some
+	for i := range rules {
+		r := &rules[i]
 		switch c := r.chance(); {
 		case c == surely && r.deny != "":
 			return fmt.Errorf(unchangeable+"rule %q denies every change of policy; make an exception of class 'policy_change' in its condition, or write a block recovery", r.name)
@@ -83,18 +84,59 @@ func changeable(rules []rule, people people) error {
 		case c == breaks:
 			return fmt.Errorf(unchangeable+"the condition of rule %q cannot be evaluated for one, and that refuses it; ask for the class first, as in e.class == 'key_disable' && ..., and with has() whether an attribute is there", r.name)
 		case c == never || !r.lets():
-		case len(r.require) > 0 || !asks:
-			lets = true
+		default:
+			if c == surely {
+				always = append(always, r)
+			}
+			if len(r.require) > 0 || !asks {
+				asking = append(asking, r)
+			}
+		}
+	}
+	var why string
+	for _, r := range asking {
+		if why = people.futile(append(slices.Clone(always), r)); why == "" {
+			return nil
 		}
 	}
 	switch {
-	case lets:
-		return nil
+	case why != "":
+		return errors.New(unchangeable + why)
 	case asks:
 		return fmt.Errorf(unchangeable+"no rule with require lets an act of class policy_change of key %q through, and where there are approvers it takes some of them; write such a rule, with keys = [%q] and when = \"effects.all(e, e.class == 'policy_change')\", or a block recovery", signer.AdminKey, signer.AdminKey)
 	default:
 		return fmt.Errorf(unchangeable+"no rule lets an act of class policy_change of key %q through; write such a rule, or name approvers", signer.AdminKey)
 	}
+}
+
+// futile says why nobody could have approved what takes the approvals of rules together;
+// empty: somebody could.
+func (p people) futile(letting []*rule) string {
+	if late := newWaiting(nil, letting).late(); late != "" {
+		return late
+	}
+	for _, r := range letting {
+		for _, q := range r.require {
+			if q.ExcludeCaller && !p.askable(letting, q) {
+				return fmt.Sprintf("rule %q does not count whoever asks, and none of its callers is in the users of an approver beside whom others could approve; name such users in callers, or let those who ask be somebody's users", q.Rule)
+			}
+		}
+	}
+	return ""
+}
+
+// askable reports whether some approver might ask by rules, and others then be enough for
+// a quorum.
+func (p people) askable(letting []*rule, q signer.Quorum) bool {
+	for user, name := range p.owners {
+		bars := func(r *rule) bool {
+			return r.callers != nil && !slices.ContainsFunc(r.callers, func(s selector) bool { return s.what != "user" || s.name == user })
+		}
+		if p.included(q, name) && !slices.ContainsFunc(letting, bars) {
+			return true
+		}
+	}
+	return false
 }
 
 // chance is what may become of a rule when somebody asks for a change of policy.

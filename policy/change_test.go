@@ -146,6 +146,7 @@ func TestAPolicyThatNobodyCouldChangeIsRefused(t *testing.T) {
 		return fmt.Sprintf("rule %q {\n keys = [\"sealward\"]\n%s\n}\n", name, args)
 	}
 	of := func(when string) string { return one("change", fmt.Sprintf("when = %q\n", when)+guard) }
+	const others = "require {\ngroup = \"treasury\"\napprovals = 1\nexclude_caller = true\n}\n"
 	const ever = "no rule with require lets an act of class policy_change"
 	for name, tt := range map[string]struct{ src, want string }{
 		"no rule for it":                        {bare, ever},
@@ -181,6 +182,14 @@ func TestAPolicyThatNobodyCouldChangeIsRefused(t *testing.T) {
 		"a limit by amount":                     {bare + one("change", guard+"limit \"l\" {\n amount = \"1 eth\"\n}"), `rule "change" limits amounts, and a change of policy has none`},
 		"a limit by amount, of the kind":        {bare + one("change", "kinds = [\"sealward.admin\"]\n"+guard+"limit \"l\" {\n amount = \"1 eth\"\n}"), ""},
 		"a limit by count":                      {bare + one("change", guard+"limit \"l\" {\n count = 1\n window = \"24h\"\n}"), ""},
+		"it expires before another rule's wait": {bare + one("change", guard+"expires = \"12h\"") + one("slow", "delay = \"24h\"\n"+guard), `rule "slow" waits 24h, and by rule "change" it expires after 12h, before that`},
+		"it waits less than the others allow":   {bare + one("change", guard+"expires = \"48h\"") + one("slow", "delay = \"24h\"\n"+guard), ""},
+		"another rule's wait is for others":     {bare + one("change", guard+"expires = \"12h\"") + one("slow", "callers = [\"uid:7\"]\ndelay = \"24h\"\n"+guard), ""},
+		"one rule of two could be met":          {bare + one("change", "callers = [\"uid:7\"]\n"+guard+"expires = \"12h\"") + one("slow", "delay = \"24h\"\n"+guard), ""},
+		"whoever asks is nobody's user":         {bare + one("change", "callers = [\"user:root\"]\n"+others), `rule "change" does not count whoever asks, and none of its callers is in the users of an approver`},
+		"whoever asks has to be among them":     {bare + "group \"alone\" {\n members = [\"alice\"]\n}\n" + one("change", "callers = [\"user:alice\"]\n"+strings.Replace(others, "exclude", "including = \"alone\"\nexclude", 1)), `rule "change" does not count whoever asks`},
+		"whoever asks may be somebody's user":   {bare + one("change", "callers = [\"user:root\", \"user:alice\"]\n"+others), ""},
+		"whoever asks is known by a number":     {bare + one("change", "callers = [\"uid:1001\"]\n"+others), ""},
 		"a new recipient is asked for":          {bare + of("size(new_recipients) == 0"), ""},
 		"nobody is named":                       {sample, ""},
 	} {

@@ -83,6 +83,14 @@ func further(q signer.Quorum) (text string) {
 	return text
 }
 
+// late says why it would expire before its delay is over; empty: it would not.
+func (w waiting) late() string {
+	if w.expires.Duration == 0 || w.delay.Duration < w.expires.Duration {
+		return ""
+	}
+	return fmt.Sprintf("rule %q waits %s, and by rule %q it expires after %s, before that", w.slow, w.delay.text, w.brief, w.expires.text)
+}
+
 // unattainable says why what a request waits for could never come, or may not be waited
 // for.
 func (p *Policy) unattainable(w waiting, proposal *signer.Proposal, facts *signer.Facts) (refusals []string) {
@@ -99,8 +107,8 @@ func (p *Policy) unattainable(w waiting, proposal *signer.Proposal, facts *signe
 			refusals = append(refusals, fmt.Sprintf("rule %q asks for an approval of somebody of %q beside the caller, and in group %q there is nobody but %q, who asks; have somebody else ask", d.Rule, d.Including, d.Group, owner))
 		}
 	}
-	if w.expires.Duration > 0 && w.delay.Duration >= w.expires.Duration {
-		refusals = append(refusals, fmt.Sprintf("rule %q waits %s, and by rule %q it expires after %s, before that", w.slow, w.delay.text, w.brief, w.expires.text))
+	if late := w.late(); late != "" {
+		refusals = append(refusals, late)
 	}
 	if facts.Pending < 0 || facts.Pending >= p.pending {
 		refusals = append(refusals, fmt.Sprintf("%s; and %d requests of %s wait for approvals already, where the policy has pending = %d; have some of them approved or rejected first", w, facts.Pending, c.ID(), p.pending))
