@@ -229,6 +229,29 @@ func TestNobodyChangesThePolicyWithoutARuleForIt(t *testing.T) {
 	p.stop()
 }
 
+// A rule that names no callers gives the key "sealward" to those of the sign socket, too:
+// what they may not ask for there, they may not look into.
+func TestCallersLookIntoNoAdministrativeRequest(t *testing.T) {
+	t.Parallel()
+	h := governed(t)
+	p := h.start()
+	payload, err := admin.Order{Act: admin.ActPolicy, From: h.status().GetPolicy(), To: strings.Repeat("7", 64), Reason: "to see"}.Encode()
+	must(t, err)
+	h.write("policy.hcl", "version = 1\nsecret")
+	r := &v1.Request{Id: "r", Key: signer.AdminKey, Kind: string(signer.KindAdmin), Payload: payload}
+	_, errCheck := h.sign().CheckPolicy(t.Context(), &v1.CheckPolicyRequest{Request: r})
+	_, errInspect := h.sign().Inspect(t.Context(), &v1.InspectRequest{Key: r.GetKey(), Kind: r.GetKind(), Payload: payload})
+	for what, err := range map[string]error{"CheckPolicy": errCheck, "Inspect": errInspect} {
+		if codeOf(err) != signer.CodeDenied || strings.Contains(err.Error(), "policy on disk") {
+			t.Errorf("%s = %v, want code %q", what, err, signer.CodeDenied)
+		}
+	}
+	if _, err := h.admin().CheckPolicy(t.Context(), &v1.CheckPolicyRequest{Request: r}); codeOf(err) != signer.CodeInvalid {
+		t.Errorf("CheckPolicy on the admin socket = %v, want code %q", err, signer.CodeInvalid)
+	}
+	p.stop()
+}
+
 // An answer that was given stays the answer: asking again changes nothing, whatever is in
 // force and on disk by then.
 func TestAChangeThatWasMadeIsNotMadeAgain(t *testing.T) {
