@@ -49,10 +49,13 @@ func newWaiting() *waiting {
 	return &waiting{next: map[[32]byte]time.Time{}, wake: make(chan struct{}, 1), quit: make(chan struct{}), slots: make(chan struct{}, settling)}
 }
 
-// at sets when a request is settled; the zero time: as soon as can be.
+// at has a request settled at a time, or earlier where that was wanted before: what was
+// heard meanwhile is not put off. The zero time: as soon as can be.
 func (w *waiting) at(proposal [32]byte, t time.Time) {
 	w.mu.Lock()
-	w.next[proposal] = t
+	if next, ok := w.next[proposal]; !ok || t.Before(next) {
+		w.next[proposal] = t
+	}
 	w.mu.Unlock()
 	w.poke()
 }

@@ -1,8 +1,10 @@
 package signer_test
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/x509"
+	"fmt"
 	"math/big"
 	"slices"
 	"strings"
@@ -476,4 +478,71 @@ func TestAQuorumThatCameToBeNeededLaterIsHeard(t *testing.T) {
 		t.Error(err)
 	}
 	tr.audit()
+}
+
+// slow is a journal that has something happen after each Settle, before it returns.
+type slow struct {
+	signer.Journal
+	settled func(signer.Proposal)
+}
+
+func (j slow) Settle(ctx context.Context, waiting uint64, p signer.Proposal, needs signer.Needs, decide func(signer.Facts, []signer.Heard) signer.Decision) (signer.Recorded, error) {
+	rec, err := j.Journal.Settle(ctx, waiting, p, needs, decide)
+	j.settled(p)
+	return rec, err
+}
+
+// An approval comes when its request was just found to need it still, and others keep all
+// that settles busy.
+func TestAnApprovalIsNotForgottenWhileMuchIsSettled(t *testing.T) {
+	tr := openTreasury(t, twoOfThree)
+	said := make(chan []byte, 1)
+	release := make(chan struct{})
+	tr.pause = func(j signer.Journal) signer.Journal {
+		return slow{j, func(p signer.Proposal) {
+			if p.Request.ID != "r" {
+				<-release
+				return
+			}
+			select {
+			case signed := <-said:
+				if err := tr.hear(signed); err != nil {
+					t.Error(err)
+				}
+			default:
+			}
+		}}
+	}
+	tr.restart()
+	tr.waits("r")
+	said <- tr.says("bob", signer.Approval{Word: signer.WordApprove, Proposal: tr.proposal()})
+	first := tr.says("ann", signer.Approval{Word: signer.WordApprove, Proposal: tr.proposal()})
+	for i := range 20 {
+		tr.waits(fmt.Sprint("other", i))
+	}
+	all, err := tr.engine.AllWaiting(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range all[1:] {
+		if err := tr.hear(tr.says("carol", signer.Approval{Word: signer.WordApprove, Proposal: w.Proposal})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	time.Sleep(50 * time.Millisecond) // until all that settles is busy
+	if err := tr.hear(first); err != nil {
+		t.Fatal(err)
+	}
+	tr.waits("r")
+	close(release)
+	for end := time.Now().Add(3 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		switch rec, _, err := tr.engine.Lookup(t.Context(), alice.ID(), "r"); {
+		case err != nil:
+			t.Fatal(err)
+		case rec.Done():
+			return
+		case time.Now().After(end):
+			t.Fatalf("it waits still, with %d approvals", len(rec.Heard))
+		}
+	}
 }
