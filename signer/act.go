@@ -142,7 +142,11 @@ func (e *Engine) perform(ctx context.Context, k ManagedKey, rec Recorded) Outcom
 func (e *Engine) act(ctx context.Context, rec Recorded) Outcome {
 	ctx, cancel := context.WithTimeout(ctx, e.c.ActTimeout)
 	defer cancel()
-	effect := rec.Proposal.Intent.Effects[0]
+	p := rec.Proposal
+	effect, at := p.Intent.Effects[0], runKey{p.Caller.ID(), p.Request.ID}
+	if err := e.brake.enter(at, rec); err != nil {
+		return failed(rec.Leaf, err.Code, err.Detail, nil)
+	}
 	var result []byte
 	var err error
 	switch effect.Class {
@@ -160,6 +164,10 @@ func (e *Engine) act(ctx context.Context, rec Recorded) Outcome {
 		}
 	default:
 		result, err = e.administer(ctx, rec)
+	}
+	e.brake.leave(at)
+	if frozen := e.brake.refusal(p); err == nil && frozen != nil && len(p.uses()) > 0 {
+		return failed(rec.Leaf, frozen.Code, "what came of it is not released: "+frozen.Detail, nil)
 	}
 	if err != nil {
 		e.c.Log.Error("an administrative act failed", "class", effect.Class, "leaf", rec.Leaf, "error", err)

@@ -262,10 +262,10 @@ func failed(leaf uint64, code Code, detail string, err error) Outcome {
 func (e *Engine) result(d Decoder, rec Recorded) (Result, error) {
 	p := rec.Proposal
 	artifact := rec.Outcome.Result
+	if err := e.brake.refusal(p); err != nil { // also of what was signed before
+		return Result{}, err
+	}
 	if p.Request.Kind != KindAdmin {
-		if err := e.brake.refusal(p); err != nil { // also of what was signed before
-			return Result{}, err
-		}
 		var err error
 		if artifact, err = d.Assemble(p.Request.Payload, p.Key, rec.Outcome.Signatures); err != nil {
 			return Result{}, &Error{Code: CodeInternal, Detail: "the signature was made but cannot be put into its envelope", Err: err}

@@ -29,7 +29,7 @@ var freezeExempt = []Class{ClassPolicyChange, ClassThaw, ClassKeyDisable}
 
 // refusal says why a proposal may not go on; nil: it may.
 func (b *brake) refusal(p Proposal) *Error {
-	if p.Request.Kind == KindAdmin && len(p.Intent.Effects) == 1 && slices.Contains(freezeExempt, p.Intent.Effects[0].Class) {
+	if slices.ContainsFunc(freezeExempt, p.is) {
 		return nil
 	}
 	b.mu.Lock()
@@ -54,8 +54,11 @@ func (e *Error) orNil() error {
 	return e
 }
 
-// enter marks a request as inside its device, unless it is frozen.
+// enter marks a request as inside its device, unless it is frozen or goes on even then.
 func (b *brake) enter(key runKey, rec Recorded) *Error {
+	if slices.ContainsFunc(freezeExempt, rec.Proposal.is) {
+		return nil
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := b.frozen(); err != nil {

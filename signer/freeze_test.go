@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -173,4 +174,168 @@ func TestWhatIsInADeviceWhenItIsFrozenIsListedAndNotReleased(t *testing.T) {
 	}
 	tr.cold.while(nil)
 	tr.audit()
+}
+
+// relay is a journal in which something happens around the record of a freeze.
+type relay struct {
+	signer.Journal
+	before, after func()
+}
+
+func (j relay) Hear(ctx context.Context, e signer.Event, check func(signer.Recorded) error) (uint64, bool, error) {
+	if e.Type != signer.EventFrozen {
+		return j.Journal.Hear(ctx, e, check)
+	}
+	j.before()
+	defer j.after()
+	return j.Journal.Hear(ctx, e, check)
+}
+
+// Who has a copy of an old freeze hands it in while approvers thaw that one; or another
+// approver freezes then, which they did not see.
+func TestAFreezeThatComesWhileOneIsThawed(t *testing.T) {
+	for name, c := range map[string]struct {
+		again bool
+		code  signer.Code // of the thaw
+	}{
+		"the same one": {true, ""},
+		"another":      {false, signer.CodeDenied},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tr := openTreasury(t, twoOfThree)
+			meanwhile := func() {}
+			tr.pause = func(j signer.Journal) signer.Journal { return relay{j, func() {}, func() { meanwhile() }} }
+			tr.restart()
+			first := tr.says("dave", signer.Approval{Word: signer.WordFreeze, Reason: "a token is lost"})
+			if _, err := tr.engine.Freeze(t.Context(), alice, "", first); err != nil {
+				t.Fatal(err)
+			}
+			order := admin.Order{Act: admin.ActThaw, Reason: "found"}
+			if _, err := tr.act("thaw", order); signer.CodeOf(err) != signer.CodeWaiting {
+				t.Fatal(err)
+			}
+			thaw := tr.proposal()
+			meanwhile = func() { // it is on record, and not known yet what came of that
+				for _, token := range []string{"ann", "bob"} {
+					_ = tr.hear(tr.says(token, signer.Approval{Word: signer.WordApprove, Proposal: thaw}))
+				}
+				time.Sleep(50 * time.Millisecond) // until that is settled
+			}
+			second, code := first, signer.CodeConflict
+			if !c.again {
+				second, code = tr.says("dave", signer.Approval{Word: signer.WordFreeze, Reason: "another token is lost"}), ""
+			}
+			if _, err := tr.engine.Freeze(t.Context(), alice, "", second); err != nil && signer.CodeOf(err) != code || (err == nil) != (code == "") {
+				t.Errorf("Freeze error = %v, want code %q", err, code)
+			}
+			if _, err := tr.act("thaw", order); (err == nil) != (c.code == "") || err != nil && signer.CodeOf(err) != c.code {
+				t.Errorf("the thaw: %v, want code %q", err, c.code)
+			}
+			if why := tr.engine.Frozen(); (why == "") != (c.code == "") {
+				t.Errorf("frozen: %q", why)
+			}
+			tr.audit()
+		})
+	}
+}
+
+// An approver's program sends its freeze twice at once.
+func TestAFreezeHoldsFromItsRecordOnWhereItIsHandedInTwice(t *testing.T) {
+	tr := openTreasury(t, twoOfThree)
+	freeze := tr.says("dave", signer.Approval{Word: signer.WordFreeze, Reason: "a token is lost"})
+	waits, recorded, told := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	var calls atomic.Int32
+	tr.pause = func(j signer.Journal) signer.Journal {
+		return relay{j, func() {
+			if calls.Add(1) == 1 { // it is recorded by the second
+				close(waits)
+				<-recorded
+			}
+		}, func() {
+			if calls.Load() == 2 && calls.CompareAndSwap(2, 3) {
+				close(recorded)
+				<-told
+			}
+		}}
+	}
+	tr.restart()
+	first, second := make(chan error), make(chan error)
+	freezes := func(err chan<- error) {
+		_, e := tr.engine.Freeze(t.Context(), alice, "", freeze)
+		err <- e
+	}
+	go freezes(first)
+	<-waits
+	go freezes(second)
+	if err := <-first; signer.CodeOf(err) != signer.CodeConflict {
+		t.Errorf("Freeze error = %v, want code %q", err, signer.CodeConflict)
+	}
+	if res, err := tr.sign("r", "cold"); signer.CodeOf(err) != signer.CodeFrozen || res.Signatures != nil {
+		t.Errorf("Sign = %+v, %v; want code %q", res, err, signer.CodeFrozen)
+	}
+	close(told)
+	if err := <-second; err != nil {
+		t.Error(err)
+	}
+	tr.audit()
+}
+
+// A duplicate could sign elsewhere, and a statement names a successor to whoever trusts
+// the key.
+func TestAFreezeHoldsBackWhatAnActHasADeviceDo(t *testing.T) {
+	for name, what := range map[string]admin.Order{
+		"a duplicate": {Act: admin.ActDuplicate, Key: "hot", Target: "aGVsbG8="},
+		"a rotation":  {Act: admin.ActRotate, Key: "hot", Successor: "cold"},
+	} {
+		for when, c := range map[string]struct {
+			recorded, acting, done bool // when it is frozen
+		}{
+			"that is authorised": {recorded: true},
+			"that is being done": {acting: true},
+			"that was done":      {done: true},
+		} {
+			t.Run(name+" "+when, func(t *testing.T) {
+				o := openOffice(t)
+				if _, err := o.journal.Note(t.Context(), signer.Event{Type: signer.EventStarted}); err != nil {
+					t.Fatal(err)
+				}
+				var frozen signer.Frozen
+				freeze := func() {
+					var err error
+					if frozen, err = o.engine.Freeze(t.Context(), ops, "something is wrong", nil); err != nil {
+						t.Error(err)
+					}
+				}
+				o.pause = func(j signer.Journal) signer.Journal {
+					return recording{j, func(signer.Recorded) {
+						if c.recorded {
+							freeze()
+						}
+					}}
+				}
+				if c.acting {
+					o.clerk.before, o.hot.stating = freeze, freeze
+				}
+				o.restart()
+				res, err := o.act("a", what)
+				if c.done {
+					if err != nil {
+						t.Fatal(err)
+					}
+					freeze()
+					res, err = o.act("a", what)
+				}
+				if signer.CodeOf(err) != signer.CodeFrozen || res.Artifact != nil {
+					t.Errorf("Sign = %q, %v; want code %q", res.Artifact, err, signer.CodeFrozen)
+				}
+				if c.recorded && (len(o.clerk.asked) > 0 || o.hot.count() > 0) {
+					t.Error("the device was asked")
+				}
+				if c.acting != (len(frozen.InDevice) == 1) {
+					t.Errorf("inside a device: %+v", frozen.InDevice)
+				}
+				o.audit()
+			})
+		}
+	}
 }

@@ -32,6 +32,8 @@ type softKey struct {
 	away   error                   // what it knows before it is asked
 	before func(signer.Authorized) // runs while the device works
 	signed int
+
+	stating func() // runs while it signs a statement
 }
 
 func newSoftKey(name string) *softKey {
@@ -64,8 +66,12 @@ func (k *softKey) SignStatement(_ context.Context, s signer.Statement) ([]byte, 
 	if !ok {
 		return nil, errors.New("no statement")
 	}
+	if k.stating != nil {
+		k.stating()
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.signed++
 	return ed25519.Sign(k.private, m.Bytes), k.err
 }
 
