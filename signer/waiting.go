@@ -433,7 +433,6 @@ func (e *Engine) Pending(ctx context.Context, proposal [32]byte) (Pending, error
 	if err != nil {
 		return Pending{}, unavailable("what was spent cannot be read", err)
 	}
-	f.Pending = max(0, f.Pending-1) // without itself
 	d := e.decide(policy, rec.Proposal, f)
 	_, late := clocks(f)
 	return Pending{Recorded: rec, Decision: d, Tally: Count(d.Quorums, policy.People(), rec.Proposal.Caller, rec.Heard, late)}, nil

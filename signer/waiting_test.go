@@ -546,3 +546,19 @@ func TestAnApprovalIsNotForgottenWhileMuchIsSettled(t *testing.T) {
 		}
 	}
 }
+
+func TestARequestThatWaitsIsNoneOfTheOthers(t *testing.T) {
+	tr := openTreasury(t, twoOfThree)
+	tr.policy.decide = func(_ signer.Proposal, f signer.Facts) signer.Decision {
+		d := twoOfThree
+		d.Verdict, d.Reason = signer.Ask, fmt.Sprintf("%d others wait", f.Pending)
+		return d
+	}
+	tr.restart()
+	tr.waits("a")
+	first := tr.proposal()
+	tr.waits("b")
+	if p, err := tr.engine.Pending(t.Context(), first); err != nil || p.Decision.Reason != "1 others wait" {
+		t.Errorf("Pending = %q, %v; want that 1 other waits", p.Decision.Reason, err)
+	}
+}
