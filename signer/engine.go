@@ -87,7 +87,7 @@ func (e *Engine) run(ctx context.Context, c Caller, r Request) (Result, error) {
 			if frozen = e.brake.refusal(p); frozen != nil { // since it was opened
 				return Decision{Unrecorded: true}
 			}
-			return held(e.limitRefusals(c, len(r.Payload), e.decide(box, p, f)))
+			return held(e.limitRefusals(p, f, e.decide(box, p, f)))
 		})
 	})
 	if err != nil {

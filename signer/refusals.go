@@ -93,13 +93,21 @@ func (r *refusals) forget(now time.Time) {
 	}
 }
 
-// limitRefusals marks a refusal that is one too many as not to be recorded.
-func (e *Engine) limitRefusals(c Caller, payload int, d Decision) Decision {
-	if d.Verdict != Deny {
-		return d
+// limitRefusals marks a refusal that is one too many as not to be recorded. A request that
+// is to wait for no longer than its caller wants makes room for the next, so it costs as
+// much.
+func (e *Engine) limitRefusals(p Proposal, f Facts, d Decision) Decision {
+	c, payload, now := p.Caller, len(p.Request.Payload), e.c.Now()
+	switch d.Verdict {
+	case Deny:
+		record, dropped := e.rate.take(c, payload, now)
+		d.Unrecorded, d.Dropped = !record, dropped
+	case Ask:
+		wait := Recorded{Time: f.Time, Proposal: p, Decision: d}
+		if wait.Deadline().Equal(p.Request.Expires) && !e.rate.pay(c, payload, now) {
+			return Decision{Rules: d.Rules, Reason: "too many requests that wait until they expire themselves; wait a while", Unrecorded: true}
+		}
 	}
-	record, dropped := e.rate.take(c, payload, e.c.Now())
-	d.Unrecorded, d.Dropped = !record, dropped
 	return d
 }
 

@@ -562,3 +562,21 @@ func TestARequestThatWaitsIsNoneOfTheOthers(t *testing.T) {
 		t.Errorf("Pending = %q, %v; want that 1 other waits", p.Decision.Reason, err)
 	}
 }
+
+// What a caller lets expire makes room for another, as what it cancels does.
+func TestACallerCannotFillTheDiskWithRequestsThatExpire(t *testing.T) {
+	tr := openTreasury(t, twoOfThree)
+	refused := 0
+	for i := range 40 {
+		r := signer.Request{ID: fmt.Sprint(i), Key: "hot", Kind: signer.KindEVMMessage, Payload: make([]byte, signer.MaxPayload), Expires: tr.now().Add(time.Second)}
+		switch _, err := tr.engine.Sign(t.Context(), alice, r); signer.CodeOf(err) {
+		case signer.CodeWaiting:
+		default:
+			refused++
+		}
+		tr.pass(2 * time.Second)
+	}
+	if refused < 20 {
+		t.Errorf("%d of 40 were refused", refused)
+	}
+}
