@@ -33,6 +33,9 @@ const (
 	glance = 30 * time.Second
 	// settling is how many requests are settled at once.
 	settling = 8
+	// approving is how often an approver approves one proposal, anew where the last one
+	// expired: all of them are read whenever it is settled.
+	approving = 16
 )
 
 // waiting is the requests that wait, and when to settle each.
@@ -385,6 +388,12 @@ func (e *Engine) mayHear(policy Policy, w Recorded, h Heard, quorums []Quorum) e
 	no := func(code Code, format string, args ...any) error {
 		return &Error{Code: code, Detail: fmt.Sprintf("%q cannot %s request %q of %s: ", h.Approver, h.Approval.Word, w.Proposal.Request.ID, w.Proposal.Caller.ID()) + fmt.Sprintf(format, args...)}
 	}
+	said := 0
+	for _, x := range w.Heard {
+		if x.Approver == h.Approver {
+			said++
+		}
+	}
 	owner, _ := people.Owner(w.Proposal.Caller)
 	switch {
 	case w.Proposal.Policy != policy.Version():
@@ -403,6 +412,8 @@ func (e *Engine) mayHear(policy Policy, w Recorded, h Heard, quorums []Quorum) e
 		return nil
 	case before(WordApprove, h.Approval.Device):
 		return no(CodeConflict, "this device of theirs approved it already, and nobody counts twice")
+	case said >= approving:
+		return no(CodeConflict, "%q approved it %d times, and they expired; have it asked anew", h.Approver, said)
 	case owner == h.Approver && !slices.ContainsFunc(quorums, func(q Quorum) bool {
 		return !q.ExcludeCaller && slices.Contains(people.Groups[q.Group], h.Approver)
 	}):

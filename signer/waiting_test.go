@@ -580,3 +580,25 @@ func TestACallerCannotFillTheDiskWithRequestsThatExpire(t *testing.T) {
 		t.Errorf("%d of 40 were refused", refused)
 	}
 }
+
+// All of them are read each time that the request is settled.
+func TestAnApproverCannotApproveOneRequestForEver(t *testing.T) {
+	tr := openTreasury(t, twoOfThree)
+	tr.waits("r")
+	digest := tr.proposal()
+	var err error
+	for i := 0; err == nil && i < 50; i++ {
+		err = tr.hear(tr.says("ann", signer.Approval{Word: signer.WordApprove, Proposal: digest, Expires: tr.now().Add(time.Minute)}))
+		tr.pass(2 * time.Minute)
+	}
+	if signer.CodeOf(err) != signer.CodeConflict || !strings.Contains(err.Error(), "they expired") {
+		t.Errorf("Hear error = %v, want that it is enough", err)
+	}
+	if err := tr.hear(tr.says("ann", signer.Approval{Word: signer.WordReject, Proposal: digest, Reason: "enough"})); err != nil {
+		t.Errorf("a rejection: %v", err)
+	}
+	if _, err := tr.becomes("r"); signer.CodeOf(err) != signer.CodeDenied {
+		t.Errorf("Sign error = %v, want code %q", err, signer.CodeDenied)
+	}
+	tr.audit()
+}
