@@ -123,8 +123,11 @@ func (w *waitingRoom) WatchPending(ctx context.Context, m *connect.Request[v1.Wa
 		w.mu.Lock()
 		w.watched++
 		out := &v1.WatchPendingResponse{Position: m.Msg.GetAfter()}
+		if out.Position == 0 && !m.Msg.GetFromStart() {
+			out.Position = w.last()
+		}
 		for _, e := range w.events {
-			if e.GetLeaf() > m.Msg.GetAfter() {
+			if e.GetLeaf() > out.Position {
 				out.Events, out.Position = append(out.Events, e), e.GetLeaf()
 			}
 		}

@@ -156,24 +156,25 @@ func (w *watcher) follow(ctx context.Context, client *api.Client, well func()) e
 func watchPending(ctx context.Context, client *api.Client, after uint64) (*v1.WatchPendingResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, watchPatience)
 	defer cancel()
+	if after == 0 { // nothing had happened
+		return client.WatchAllPending(ctx, watchWait)
+	}
 	return client.WatchPending(ctx, after, watchWait)
 }
 
 // begun is where somebody who only now begins to watch a daemon begins.
 type begun struct {
 	instance string
-	leaf     uint64 // after it comes what did not happen yet
+	leaf     uint64 // after it comes what did not happen yet; 0: nothing ever did
 	size     uint64 // of the journal
 	status   *v1.GetStatusResponse
 }
 
-// beginning asks for it. To go on after leaf 0 means "from now on" to WatchPending, and
-// what happens between two such calls would be missed. So where nothing has ever waited,
-// the journal's last leaf is where it begins.
+// beginning asks for it.
 func beginning(ctx context.Context, client *api.Client) (begun, error) {
 	ctx, cancel := context.WithTimeout(ctx, watchPatience)
 	defer cancel()
-	status, err := client.Status(ctx) // first, so that its size is not of later
+	status, err := client.Status(ctx)
 	if err != nil {
 		return begun{}, err
 	}
@@ -181,11 +182,7 @@ func beginning(ctx context.Context, client *api.Client) (begun, error) {
 	if err != nil {
 		return begun{}, err
 	}
-	b := begun{status.GetInstance(), list.GetPosition(), status.GetJournalSize(), status}
-	if b.leaf == 0 && b.size > 1 {
-		b.leaf = b.size - 1
-	}
-	return b, nil
+	return begun{status.GetInstance(), list.GetPosition(), status.GetJournalSize(), status}, nil
 }
 
 // hand hands one event on until it was taken.

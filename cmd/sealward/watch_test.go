@@ -226,14 +226,17 @@ func TestWatchingGoesOnWhenTheDaemonIsBack(t *testing.T) {
 	}
 }
 
-// Leaf 0 means "from now on" to a daemon, so that nobody may go on after it.
+// After leaf 0 means "from now on" to a daemon. The first that ever happens to one is told
+// nevertheless, also if nobody watched then.
 func TestNothingIsMissedWhereNothingEverWaited(t *testing.T) {
 	w := newWaitingRoom()
-	w.size = 7
-	position := filepath.Join(t.TempDir(), "position")
-	g := watches(t, w.serve(t), position, time.Minute)
-	eventually(t, "the position", func() bool { return strings.Contains(fileText(position), `"6"`) })
+	w.size = 1
+	dir, position := w.serve(t), filepath.Join(t.TempDir(), "position")
+	g := watches(t, dir, position, time.Minute)
+	eventually(t, "the position", func() bool { return strings.Contains(fileText(position), `"0"`) })
+	g.stop()
 	w.happen("waits", waiting(0, "uid:1", "first"))
+	g = watches(t, dir, position, time.Minute)
 	eventually(t, "the first", func() bool { return strings.Contains(g.out.String(), "first") })
 	g.stop()
 }

@@ -49,6 +49,13 @@ func (c *Client) WatchPending(ctx context.Context, after uint64, wait time.Durat
 	return call(ctx, c, c.approval.WatchPending, &v1.WatchPendingRequest{After: after, Wait: toDuration(wait)})
 }
 
+// WatchAllPending is WatchPending from the journal's beginning on. Who begins where
+// nothing has happened has no leaf to go on after, and would miss what happens between two
+// calls that tell of now.
+func (c *Client) WatchAllPending(ctx context.Context, wait time.Duration) (*v1.WatchPendingResponse, error) {
+	return call(ctx, c, c.approval.WatchPending, &v1.WatchPendingRequest{FromStart: true, Wait: toDuration(wait)})
+}
+
 // Freeze stops all signing until a thaw: with a reason, for a user whom the configuration
 // lists, or with an approver's signed approval that says freeze. The admin socket serves
 // it.

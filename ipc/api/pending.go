@@ -132,7 +132,7 @@ func (d *door) WatchPending(ctx context.Context, m *connect.Request[v1.WatchPend
 	}
 	defer cancel()
 	out := &v1.WatchPendingResponse{Position: m.Msg.GetAfter()}
-	if out.Position == 0 {
+	if out.Position == 0 && !m.Msg.GetFromStart() {
 		out.Position = d.c.Journal.LastProceeding()
 	}
 	for {

@@ -4280,6 +4280,8 @@ type WatchPendingRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What happened after this leaf; from now on when it is 0.
 	After uint64 `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"`
+	// All that ever happened, when after is 0: for who begins where nothing had.
+	FromStart bool `protobuf:"varint,3,opt,name=from_start,json=fromStart,proto3" json:"from_start,omitempty"`
 	// How long to wait for something to happen, 30 s by default, 120 s at most.
 	Wait          *durationpb.Duration `protobuf:"bytes,2,opt,name=wait,proto3" json:"wait,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -4321,6 +4323,13 @@ func (x *WatchPendingRequest) GetAfter() uint64 {
 		return x.After
 	}
 	return 0
+}
+
+func (x *WatchPendingRequest) GetFromStart() bool {
+	if x != nil {
+		return x.FromStart
+	}
+	return false
 }
 
 func (x *WatchPendingRequest) GetWait() *durationpb.Duration {
@@ -5926,9 +5935,11 @@ const file_sealward_v1_sealward_proto_rawDesc = "" +
 	"\bapprover\x18\x01 \x01(\tR\bapprover\x12\x12\n" +
 	"\x04leaf\x18\x02 \x01(\x04R\x04leaf\x12\x14\n" +
 	"\x05prior\x18\x03 \x01(\bR\x05prior\x12.\n" +
-	"\apending\x18\x04 \x01(\v2\x14.sealward.v1.PendingR\apending\"Z\n" +
+	"\apending\x18\x04 \x01(\v2\x14.sealward.v1.PendingR\apending\"y\n" +
 	"\x13WatchPendingRequest\x12\x14\n" +
-	"\x05after\x18\x01 \x01(\x04R\x05after\x12-\n" +
+	"\x05after\x18\x01 \x01(\x04R\x05after\x12\x1d\n" +
+	"\n" +
+	"from_start\x18\x03 \x01(\bR\tfromStart\x12-\n" +
 	"\x04wait\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04wait\"e\n" +
 	"\x14WatchPendingResponse\x121\n" +
 	"\x06events\x18\x01 \x03(\v2\x19.sealward.v1.PendingEventR\x06events\x12\x1a\n" +
