@@ -84,7 +84,7 @@ func New(c Config) (*Engine, error) {
 	if c.Decoders[KindAdmin] != nil {
 		e.keys[AdminKey] = adminKey()
 	}
-	e.policy.Store(&policyBox{c.Policy})
+	e.policy.Store(&policyBox{Policy: c.Policy})
 	if err := e.recall(context.Background()); err != nil {
 		return nil, err
 	}
@@ -114,7 +114,7 @@ func (e *Engine) recall(ctx context.Context) error {
 		return fmt.Errorf("engine: read which requests wait: %w", err)
 	}
 	for _, w := range all {
-		e.wait(w)
+		e.resume(w)
 	}
 	return nil
 }

@@ -30,7 +30,10 @@ type Engine struct {
 	wg       sync.WaitGroup      // one per element of running
 }
 
-type policyBox struct{ Policy }
+type policyBox struct {
+	Policy
+	leaf uint64 // by which it came into force; zero: before this engine
+}
 
 // Result is what a caller gets for a request that was signed, or an act that was done.
 type Result struct {
@@ -104,7 +107,9 @@ func (e *Engine) run(ctx context.Context, c Caller, r Request) (Result, error) {
 		if !e.rate.pay(c, 0, e.c.Now()) {
 			return Result{}, askedTooOften()
 		}
-		return e.settle(ctx, rec, "", func() {})
+		if rec, key, decoder, err = e.settle(ctx, rec, "", nil); err != nil {
+			return Result{}, err
+		}
 	case rec.Waits:
 		e.linger(rec)
 		return Result{}, e.waitsFor(rec)
@@ -308,10 +313,11 @@ func (e *Engine) answered(ctx context.Context, rec Recorded, err error) (Result,
 func (e *Engine) SetPolicy(ctx context.Context, p Policy) error {
 	e.deciding.Lock()
 	defer e.deciding.Unlock()
-	if _, err := e.c.Journal.Adopt(ctx, Event{Type: EventPolicy, Policy: p.Version()}, p.Bundle()); err != nil {
+	leaf, err := e.c.Journal.Adopt(ctx, Event{Type: EventPolicy, Policy: p.Version()}, p.Bundle())
+	if err != nil {
 		return unavailable("the change of policy cannot be recorded, so the old one stays in force", err)
 	}
-	e.policy.Store(&policyBox{p})
+	e.policy.Store(&policyBox{p, leaf})
 	e.waits.all()
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -18,7 +17,8 @@ import (
 type brake struct {
 	mu     sync.Mutex
 	why    string // for people; empty: it is not frozen
-	leaf   uint64 // of the freeze; the largest there is where it is not on record
+	leaf   uint64 // of the freeze
+	coming bool   // it is not on record, or not yet: later than any leaf
 	inside map[runKey]Recorded
 }
 
@@ -79,14 +79,17 @@ func (b *brake) leave(key runKey) {
 func (b *brake) since(was Recorded) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.why != "" && was.Proposal.is(ClassThaw) && b.leaf > was.Leaf
+	return b.why != "" && was.Proposal.is(ClassThaw) && b.after(was.Leaf)
 }
+
+// after reports whether the freeze came after a leaf. The lock is held.
+func (b *brake) after(leaf uint64) bool { return b.coming || b.leaf > leaf }
 
 // overtaken refuses a thaw that a freeze came after.
 func (b *brake) overtaken(rec Recorded) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.why == "" || b.leaf < rec.Leaf {
+	if b.why == "" || !b.after(rec.Leaf) {
 		return nil
 	}
 	return &Error{Code: CodeDenied, Detail: "after it was authorised, " + b.why + "; to thaw that, use a new id"}
@@ -99,7 +102,7 @@ func (b *brake) learn(rec Recorded) (thawed bool) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.leaf < rec.Leaf {
+	if !b.after(rec.Leaf) {
 		b.why = ""
 	}
 	return b.why == ""
@@ -109,7 +112,7 @@ func (b *brake) learn(rec Recorded) (thawed bool) {
 func (b *brake) set(why string) (inside []Recorded) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.why, b.leaf = why, math.MaxUint64
+	b.why, b.coming = why, true
 	for _, rec := range b.inside {
 		inside = append(inside, rec)
 	}
@@ -121,8 +124,8 @@ func (b *brake) set(why string) (inside []Recorded) {
 func (b *brake) recorded(why string, leaf uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.leaf == math.MaxUint64 || b.leaf < leaf {
-		b.why, b.leaf = why, leaf
+	if b.coming || b.leaf < leaf {
+		b.why, b.leaf, b.coming = why, leaf, false
 	}
 }
 

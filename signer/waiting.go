@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -105,16 +104,25 @@ func (w *waiting) ripe(clock func() time.Time) (ripe [][32]byte, sleep time.Dura
 	return ripe, sleep
 }
 
-// wait schedules a request that waits.
-func (e *Engine) wait(w Waiting) {
+// schedule sets when a request that waits is settled at the latest; a policy that came
+// into force since it was decided has it settled at once.
+func (e *Engine) schedule(proposal, policy [32]byte, next time.Time) {
+	e.waits.at(proposal, next)
+	if e.Policy().Version() != policy {
+		e.waits.at(proposal, time.Time{})
+	}
+}
+
+// resume schedules a request that waited when the engine was ended.
+func (e *Engine) resume(w Waiting) {
 	next := w.Deadline
 	switch {
-	case w.Heard > 0, w.Policy != e.Policy().Version():
+	case w.Heard > 0:
 		next = time.Time{}
 	case w.Due.After(w.Since):
 		next = w.Due
 	}
-	e.waits.at(w.Proposal, next)
+	e.schedule(w.Proposal, w.Policy, next)
 }
 
 // tend settles requests when their time comes.
@@ -127,7 +135,10 @@ func (e *Engine) tend() {
 			case <-e.waits.quit:
 				return
 			}
-			e.waits.wg.Go(func() { e.attend(p, sync.OnceFunc(func() { <-e.waits.slots })) })
+			e.waits.wg.Go(func() {
+				defer func() { <-e.waits.slots }()
+				e.attend(p)
+			})
 		}
 		timer := time.NewTimer(sleep)
 		select {
@@ -141,48 +152,83 @@ func (e *Engine) tend() {
 	}
 }
 
-// attend settles one request. decided is called once it is; the device that then signs
-// has its own time, and does not keep others from being settled.
-func (e *Engine) attend(proposal [32]byte, decided func()) {
+// attend settles one request. The device that then signs has its own time, and does not
+// keep others from being settled.
+func (e *Engine) attend(proposal [32]byte) {
 	ctx := context.Background()
-	rec, ok, err := e.c.Journal.Waiting(ctx, proposal)
-	if err != nil || !ok {
-		defer decided()
+	was, ok, err := e.c.Journal.Waiting(ctx, proposal)
+	switch {
+	case err != nil:
+		e.c.Log.Error("a request that waits cannot be read", "proposal", hex.EncodeToString(proposal[:]), "error", err)
+		e.waits.at(proposal, e.c.Now().Add(retry))
+		return
+	case !ok: // settled meanwhile
+		return
+	}
+	settled := make(chan struct{})
+	run, begun := e.begin(was.Proposal.Caller, was.Proposal.Request, func() (Result, error) {
+		rec, key, decoder, err := e.settle(ctx, was, "", settled)
 		if err != nil {
-			e.c.Log.Error("a request that waits cannot be read", "proposal", hex.EncodeToString(proposal[:]), "error", err)
-			e.waits.at(proposal, e.c.Now().Add(retry))
+			return Result{}, err
 		}
-		return // or settled meanwhile
-	}
-	run, begun := e.begin(rec.Proposal.Caller, rec.Proposal.Request, func() (Result, error) {
-		defer decided()
-		return e.settle(ctx, rec, "", decided)
+		return e.finish(ctx, key, decoder, rec)
 	})
-	if begun {
-		return
+	switch {
+	case begun:
+		<-settled
+	case run != nil: // nil: it is stopping, and the journal keeps it
+		e.waits.wg.Go(func() {
+			<-run.done
+			e.waits.at(proposal, time.Time{})
+		})
 	}
-	decided()
-	if run == nil { // stopping; the journal keeps it
-		return
-	}
-	<-run.done
-	e.waits.at(proposal, time.Time{})
 }
 
-// settle decides again on a request that waits, and has it done where it may be. end says
-// why it is to wait no longer; empty: that is decided. decided is called in between.
-func (e *Engine) settle(ctx context.Context, was Recorded, end string, decided func()) (Result, error) {
+// settle decides again on a request that waits, and returns it where it may be done. end
+// says why it is to wait no longer; empty: that is decided. settled is closed when it is,
+// unless it is nil.
+func (e *Engine) settle(ctx context.Context, was Recorded, end string, settled chan<- struct{}) (rec Recorded, key ManagedKey, decoder Decoder, err error) {
+	if settled != nil {
+		defer close(settled)
+	}
+	old := was.Proposal.Digest()
+	for replaced := true; replaced; {
+		rec, key, decoder, replaced, err = e.redecide(ctx, was, end)
+	}
+	switch {
+	case err != nil && CodeOf(err) == CodeConflict: // settled meanwhile
+		e.waits.forget(old)
+		return rec, key, decoder, err
+	case err != nil:
+		e.waits.at(old, e.c.Now().Add(retry))
+		return rec, key, decoder, unavailable("the request still waits: what became of it cannot be recorded", err)
+	}
+	if rec.Leaf != was.Leaf {
+		e.waits.forget(old)
+	}
+	switch {
+	case rec.Waits:
+		e.linger(rec)
+		return rec, key, decoder, e.waitsFor(rec)
+	case rec.Decision.Verdict != Allow:
+		return rec, key, decoder, denied(rec)
+	}
+	return rec, key, decoder, nil
+}
+
+// redecide has the journal decide on a request that waits, unless the policy is replaced
+// meanwhile.
+func (e *Engine) redecide(ctx context.Context, was Recorded, end string) (rec Recorded, key ManagedKey, decoder Decoder, replaced bool, err error) {
 	box := e.policy.Load()
 	p, key, decoder, err := e.renew(ctx, box, was)
 	if err != nil && end == "" {
 		end = "it cannot be done any more: " + detailOf(err)
 	}
-	old := was.Proposal.Digest()
 	var kept error // why it may not be done just now
 	if end == "" {
 		kept = key.ready()
 	}
-	rec, replaced, err := e.record(box, p, func(held func(Decision) Decision) (Recorded, error) {
+	rec, replaced, err = e.record(box, p, func(held func(Decision) Decision) (Recorded, error) {
 		return e.c.Journal.Settle(ctx, was.Leaf, p, box.Needs(), func(f Facts, heard []Heard) Decision {
 			if end != "" {
 				return Decision{Reason: end}
@@ -190,39 +236,24 @@ func (e *Engine) settle(ctx context.Context, was Recorded, end string, decided f
 			return held(e.weigh(box, was, p, f, heard, kept))
 		})
 	})
-	switch {
-	case replaced:
-		return e.settle(ctx, was, end, decided)
-	case CodeOf(err) == CodeConflict && err != nil: // settled meanwhile
-		e.waits.forget(old)
-		return Result{}, err
-	case err != nil:
-		e.waits.at(old, e.c.Now().Add(retry))
-		return Result{}, unavailable("the request still waits: what became of it cannot be recorded", err)
-	}
-	if !rec.Waits || rec.Leaf != was.Leaf {
-		e.waits.forget(old)
-	}
-	switch {
-	case rec.Waits:
-		e.linger(rec)
-		return Result{}, e.waitsFor(rec)
-	case rec.Decision.Verdict != Allow:
-		return Result{}, denied(rec)
-	}
-	decided()
-	return e.finish(ctx, key, decoder, rec)
+	return rec, key, decoder, replaced, err
 }
 
 // renew reads a request that waits once more. Under another policy, or by another version
 // of its decoder, it is another proposal, of which nobody has approved anything.
-func (e *Engine) renew(ctx context.Context, policy Policy, was Recorded) (Proposal, ManagedKey, Decoder, error) {
+func (e *Engine) renew(ctx context.Context, box *policyBox, was Recorded) (p Proposal, key ManagedKey, decoder Decoder, err error) {
 	then := was.Proposal
-	now, key, decoder, err := e.propose(ctx, policy, then.Caller, then.Request)
+	defer func() {
+		if r := recover(); r != nil { // else it would be tried for ever
+			e.c.Log.Error("a request that waits made its decoder panic", "leaf", was.Leaf, "panic", r)
+			p, err = then, &Error{Code: CodeInternal, Detail: "its payload cannot be read any more"}
+		}
+	}()
+	now, key, decoder, err := e.propose(ctx, box, then.Caller, then.Request)
 	switch {
 	case err != nil:
 		return then, key, decoder, err
-	case now.Policy != then.Policy || now.Decoder != then.Decoder:
+	case now.Policy != then.Policy || was.Leaf < box.leaf || now.Decoder != then.Decoder:
 		return now, key, decoder, nil
 	case !sameMeaning(now, then):
 		return then, key, decoder, invalid("it was asked for another key or message than its bytes mean today; use a new id")
@@ -270,15 +301,12 @@ func (e *Engine) linger(rec Recorded) {
 	now := e.c.Now()
 	next := rec.Deadline()
 	switch due := rec.Due(); {
-	case due.After(now):
+	case due.After(now) && due.Before(next):
 		next = due
-	case e.Tally(rec).Met():
+	case e.Tally(rec).Met() && now.Add(retry).Before(next):
 		next = now.Add(retry)
 	}
-	if deadline := rec.Deadline(); deadline.Before(next) {
-		next = deadline
-	}
-	e.wait(Waiting{Proposal: rec.Proposal.Digest(), Policy: rec.Proposal.Policy, Deadline: next})
+	e.schedule(rec.Proposal.Digest(), rec.Proposal.Policy, next)
 }
 
 // clocks returns the earlier and the later of the two clocks.
@@ -309,117 +337,6 @@ func (e *Engine) waitsFor(rec Recorded) *Error {
 	digest := rec.Proposal.Digest()
 	return &Error{Code: CodeWaiting, Detail: fmt.Sprintf("request %q waits until %s: %s (proposal %x)",
 		rec.Proposal.Request.ID, rec.Deadline().UTC().Format(time.RFC3339), rec.Decision.Reason, digest)}
-}
-
-// Hear takes what an approver signed about a request that waits, records it, and has the
-// request settled. An approval that is on record already changes nothing (prior). Whoever
-// sends it need not be the approver: the signature says who that is.
-func (e *Engine) Hear(ctx context.Context, c Caller, signed []byte) (h Heard, prior bool, err error) {
-	ctx = context.WithoutCancel(ctx)
-	if h, err = e.verified(ctx, c, signed); err != nil {
-		return Heard{}, false, err
-	}
-	if h.Approval.Word == WordFreeze {
-		return Heard{}, false, invalid("this approval freezes; hand it in as a freeze")
-	}
-	// What was spent since it came to wait may ask others, too.
-	now, err := e.Pending(ctx, h.Approval.Proposal)
-	if err == nil || CodeOf(err) == CodeNotFound { // it may be on record already
-		e.deciding.RLock()
-		policy := e.Policy()
-		h.Leaf, prior, err = e.c.Journal.Hear(ctx, Event{Type: EventApproval, Caller: &c, Heard: &h, Policy: policy.Version()}, func(w Recorded) error {
-			return e.mayHear(policy, w, h, slices.Concat(w.Decision.Quorums, now.Decision.Quorums))
-		})
-		e.deciding.RUnlock()
-	}
-	switch code := CodeOf(err); {
-	case err == nil:
-	case code == CodeNotFound:
-		return Heard{}, false, e.refuse(ctx, c, Request{}, &Error{Code: CodeNotFound, Detail: fmt.Sprintf("no request waits with proposal %x: it was decided meanwhile, or another policy made a new proposal of it", h.Approval.Proposal)})
-	case code == CodeUnavailable || code == CodeInternal:
-		return Heard{}, false, unavailable("the approval cannot be recorded, so it does not count", err)
-	default:
-		return Heard{}, false, e.refuse(ctx, c, Request{}, err)
-	}
-	e.waits.at(h.Approval.Proposal, time.Time{})
-	return h, prior, nil
-}
-
-// verified is an approval for this daemon by one of the people of the policy in force.
-func (e *Engine) verified(ctx context.Context, c Caller, signed []byte) (Heard, error) {
-	switch {
-	case !c.Identified:
-		return Heard{}, &Error{Code: CodeUnauthenticated, Detail: "the kernel does not say who is asking"}
-	case e.c.Approvals == nil:
-		return Heard{}, invalid("this daemon has no means to verify approvals")
-	case !e.rate.pay(c, 0, e.c.Now()):
-		return Heard{}, askedTooOften()
-	case len(signed) > MaxSignedApproval:
-		return Heard{}, e.refuse(ctx, c, Request{}, invalid("the signed approval has %d bytes; the most is %d", len(signed), MaxSignedApproval))
-	}
-	h, err := e.c.Approvals.Verify(signed, e.Policy().People())
-	switch {
-	case err != nil:
-		return Heard{}, e.refuse(ctx, c, Request{}, invalid("%s", strings.ToValidUTF8(err.Error(), "\uFFFD")))
-	case h.Approval.Instance != e.c.Instance:
-		return Heard{}, e.refuse(ctx, c, Request{}, invalid("the approval is for instance %q; this daemon is %q", clip(h.Approval.Instance), e.c.Instance))
-	case !h.Approval.Expires.IsZero() && !e.c.Now().Before(h.Approval.Expires):
-		return Heard{}, e.refuse(ctx, c, Request{}, &Error{Code: CodeExpired, Detail: fmt.Sprintf("the approval of %q expired at %s", h.Approver, formatTime(h.Approval.Expires))})
-	}
-	return h, nil
-}
-
-// mayHear refuses to record what would not count towards any of the quorums.
-func (e *Engine) mayHear(policy Policy, w Recorded, h Heard, quorums []Quorum) error {
-	people, now := policy.People(), e.c.Now()
-	var groups []string
-	for _, q := range quorums {
-		groups = append(groups, q.Group)
-	}
-	slices.Sort(groups)
-	groups = slices.Compact(groups)
-	asked := slices.ContainsFunc(groups, func(g string) bool { return slices.Contains(people.Groups[g], h.Approver) })
-	before := func(word Word, device string) bool {
-		return slices.ContainsFunc(w.Heard, func(x Heard) bool {
-			ended := !x.Approval.Expires.IsZero() && !now.Before(x.Approval.Expires)
-			return x.Approver == h.Approver && x.Approval.Word == word && (device == "" || x.Approval.Device == device && !ended)
-		})
-	}
-	no := func(code Code, format string, args ...any) error {
-		return &Error{Code: code, Detail: fmt.Sprintf("%q cannot %s request %q of %s: ", h.Approver, h.Approval.Word, w.Proposal.Request.ID, w.Proposal.Caller.ID()) + fmt.Sprintf(format, args...)}
-	}
-	said := 0
-	for _, x := range w.Heard {
-		if x.Approver == h.Approver {
-			said++
-		}
-	}
-	owner, _ := people.Owner(w.Proposal.Caller)
-	switch {
-	case w.Proposal.Policy != policy.Version():
-		return no(CodeConflict, "the policy changed, and it becomes a new proposal; look again")
-	case !now.Before(w.Deadline()):
-		return no(CodeExpired, "it expired at %s", formatTime(w.Deadline()))
-	case !asked:
-		return no(CodeDenied, "the policy asks %q, and %q is of none of these groups", groups, h.Approver)
-	case h.Approval.Word == WordReject:
-		return nil
-	case before(WordWithdraw, ""):
-		return no(CodeConflict, "%q withdrew, which is final", h.Approver)
-	case h.Approval.Word == WordWithdraw && !before(WordApprove, ""):
-		return no(CodeConflict, "there is nothing to withdraw")
-	case h.Approval.Word == WordWithdraw:
-		return nil
-	case before(WordApprove, h.Approval.Device):
-		return no(CodeConflict, "this device of theirs approved it already, and nobody counts twice")
-	case said >= approving:
-		return no(CodeConflict, "%q approved it %d times, and they expired; have it asked anew", h.Approver, said)
-	case owner == h.Approver && !slices.ContainsFunc(quorums, func(q Quorum) bool {
-		return !q.ExcludeCaller && slices.Contains(people.Groups[q.Group], h.Approver)
-	}):
-		return no(CodeDenied, "it is a request of their own, and the policy does not count whoever asks")
-	}
-	return e.brake.refusal(w.Proposal).orNil()
 }
 
 // Pending is a request that waits, and how far its approvals are.
@@ -490,7 +407,10 @@ func (e *Engine) Cancel(ctx context.Context, c Caller, id, reason string) error 
 		if reason != "" {
 			end += ": " + strings.ToValidUTF8(reason, "\uFFFD")
 		}
-		run, begun := e.begin(rec.Proposal.Caller, rec.Proposal.Request, func() (Result, error) { return e.settle(ctx, rec, end, func() {}) })
+		run, begun := e.begin(rec.Proposal.Caller, rec.Proposal.Request, func() (Result, error) {
+			_, _, _, err := e.settle(ctx, rec, end, nil)
+			return Result{}, err
+		})
 		if run == nil {
 			return stopping()
 		}

@@ -602,3 +602,29 @@ func TestAnApproverCannotApproveOneRequestForEver(t *testing.T) {
 	}
 	tr.audit()
 }
+
+// Whoever approved did so under a policy that was replaced since, also where it is in force
+// once more before the request is looked at again.
+func TestAPolicyThatComesBackBringsNoApprovalsBack(t *testing.T) {
+	tr := openTreasury(t, twoOfThree)
+	tr.waits("r")
+	old := tr.proposal()
+	tr.approve("ann")
+	first := tr.policy
+	tr.hot.leave(&signer.Error{Code: signer.CodeUnavailable, Detail: "the card is away"})
+	second := tr.asking(2, signer.Decision{Verdict: signer.Ask, Quorums: twoOfThree.Quorums})
+	for _, p := range []policy{second, first} {
+		if err := tr.engine.SetPolicy(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for end := time.Now().Add(20 * time.Second); tr.proposal() == old && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	}
+	if tr.proposal() == old {
+		t.Fatal("it waits with the old proposal still")
+	}
+	tr.hot.leave(nil)
+	tr.approve("bob")
+	tr.waits("r")
+	tr.audit()
+}
