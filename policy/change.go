@@ -64,7 +64,7 @@ func (p *Policy) Changeable() error {
 	if p == nil {
 		return errors.New("nobody could change this policy: there is none")
 	}
-	return changeable(p.rules, p.people)
+	return p.stuck()
 }
 
 func changeable(rules []rule, people people) error {

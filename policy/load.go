@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -47,6 +48,7 @@ type Policy struct {
 	bundle      []byte
 	needs       signer.Needs
 	descriptors *descriptors // nil: none
+	stuck       func() error // why nobody could change it, worked out once
 }
 
 var _ signer.Policy = (*Policy)(nil)
@@ -80,6 +82,7 @@ func Load(name string, src []byte, env Env) (*Policy, error) {
 		needs:       signer.Needs{Measures: measures(l.rules), Recipients: l.recipients()},
 		bundle:      bundle,
 	}
+	p.stuck = sync.OnceValue(func() error { return changeable(p.rules, p.people) })
 	return p, nil
 }
 

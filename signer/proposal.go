@@ -35,6 +35,9 @@ func (p Proposal) Digest() [32]byte {
 	return sha256.Sum256(append([]byte("sealward.dev/proposal/v1\x00"), p.Canonical()...))
 }
 
+// weight is how many bytes of its caller's choice a record of it keeps.
+func (p Proposal) weight() int { return len(p.Request.Payload) + len(p.Bundle) }
+
 // ReadProposal puts a proposal together again from its canonical form and what that
 // commits to by a hash or not at all, for whoever is to approve it: the key, the payload
 // and the claim. The intent has the messages alone; its reader decodes the payload, sets

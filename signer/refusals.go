@@ -97,14 +97,14 @@ func (r *refusals) forget(now time.Time) {
 // is to wait for no longer than its caller wants makes room for the next, so it costs as
 // much.
 func (e *Engine) limitRefusals(p Proposal, f Facts, d Decision) Decision {
-	c, payload, now := p.Caller, len(p.Request.Payload), e.c.Now()
+	c, now := p.Caller, e.c.Now()
 	switch d.Verdict {
 	case Deny:
-		record, dropped := e.rate.take(c, payload, now)
+		record, dropped := e.rate.take(c, len(p.Request.Payload), now)
 		d.Unrecorded, d.Dropped = !record, dropped
 	case Ask:
 		wait := Recorded{Time: f.Time, Proposal: p, Decision: d}
-		if wait.Deadline().Equal(p.Request.Expires) && !e.rate.pay(c, payload, now) {
+		if wait.Deadline().Equal(p.Request.Expires) && !e.rate.pay(c, p.weight(), now) {
 			return Decision{Rules: d.Rules, Reason: "too many requests that wait until they expire themselves; wait a while", Unrecorded: true}
 		}
 	}

@@ -400,7 +400,7 @@ func (e *Engine) Cancel(ctx context.Context, c Caller, id, reason string) error 
 		case !rec.Waits:
 			return &Error{Code: CodeConflict, Detail: fmt.Sprintf("request %q does not wait: it was decided", id)}
 		}
-		if !e.rate.pay(c, len(rec.Proposal.Request.Payload), e.c.Now()) { // it makes room for another
+		if !e.rate.pay(c, rec.Proposal.weight(), e.c.Now()) { // it makes room for another
 			return askedTooOften()
 		}
 		end := "cancelled by its caller"

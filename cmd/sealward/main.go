@@ -4,7 +4,8 @@
 //
 // Text on standard output and error is for people; with -o json both are for
 // programs. Whatever came from elsewhere is escaped before it is shown. No
-// environment variable changes what it does.
+// environment variable changes what it does; NO_COLOR and TERM change what the inbox
+// looks like.
 package main
 
 import (

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -227,21 +228,23 @@ func (c *cli) watchPending(ctx context.Context, f approverFlags) error {
 	}
 	client := api.Dial(c.adminPath(a))
 	defer client.Close()
-	for after := uint64(0); ; {
-		res, err := client.WatchPending(ctx, after, 0)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
+	res, err := client.WatchPending(ctx, 0, time.Nanosecond) // where it is now
+	for err == nil {
 		for _, e := range res.GetEvents() {
 			if err := c.answer(e, func(w io.Writer) error { return showEvent(w, e) }); err != nil {
 				return err
 			}
 		}
-		after = res.GetPosition()
+		if after := res.GetPosition(); after == 0 { // nothing has ever happened
+			res, err = client.WatchAllPending(ctx, 0)
+		} else {
+			res, err = client.WatchPending(ctx, after, 0)
+		}
 	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 func showEvent(w io.Writer, e *v1.PendingEvent) error {

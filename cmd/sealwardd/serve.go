@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -115,7 +116,7 @@ func (d *daemon) recordStart(ctx context.Context, acceptTime bool) error {
 		return err
 	}
 	d.policyLoaded = time.Now()
-	for _, n := range d.notices() {
+	for _, n := range slices.DeleteFunc(append(d.notices(), d.onDisk()), func(n string) bool { return n == "" }) {
 		d.log.Warn(n)
 	}
 	return nil

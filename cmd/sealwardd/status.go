@@ -52,7 +52,7 @@ func (d *daemon) notices() (out []string) {
 		}
 	}
 	if d.engine != nil {
-		out = append(out, d.onDisk(), d.halted(), d.forced())
+		out = append(out, d.halted(), d.forced())
 	}
 	return slices.DeleteFunc(out, func(n string) bool { return n == "" })
 }
@@ -98,7 +98,10 @@ func (d *daemon) status(ctx context.Context, operator bool) *v1.GetStatusRespons
 		s.Overridden = leaf
 	}
 	if operator {
-		s.Notices, s.PolicyFile = d.notices(), d.onDisk()
+		s.Notices = d.notices()
+		if s.PolicyFile = d.onDisk(); s.PolicyFile != "" {
+			s.Notices = append(s.Notices, s.PolicyFile)
+		}
 		if all, err := d.engine.AllWaiting(ctx); err == nil {
 			s.Pending = uint64(len(all))
 		}
