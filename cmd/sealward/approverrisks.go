@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sealward/sealward/ipc/api"
 	v1 "github.com/sealward/sealward/ipc/api/sealward/v1"
 	"github.com/sealward/sealward/ipc/console"
 	"github.com/sealward/sealward/signer"
@@ -101,9 +102,9 @@ const bigShare = 50
 
 // share says how much a request takes of what a limit has left.
 func (a *approver) share(l *v1.LimitUse) string {
-	most, ok1 := new(big.Int).SetString(l.GetMax(), 10)
-	spent, ok2 := new(big.Int).SetString(l.GetSpent(), 10)
-	amount, ok3 := new(big.Int).SetString(l.GetAmount(), 10)
+	most, ok1 := api.Integer(l.GetMax())
+	spent, ok2 := api.Integer(l.GetSpent())
+	amount, ok3 := api.Integer(l.GetAmount())
 	if !ok1 || !ok2 || !ok3 || amount.Sign() <= 0 {
 		return ""
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sealward/sealward/ipc/api"
 	v1 "github.com/sealward/sealward/ipc/api/sealward/v1"
 	"github.com/sealward/sealward/ipc/console"
 	"github.com/sealward/sealward/signer"
@@ -39,7 +40,7 @@ func newQueued(p *v1.Pending, me string) *queued {
 		}
 		s := leaving{kind: q.GetKind(), asset: q.GetAsset()}
 		bounded := s.kind == signer.QuantityExact.String() || s.kind == signer.QuantityAtMost.String()
-		if n, ok := new(big.Int).SetString(q.GetAmount(), 10); ok && bounded && n.Sign() >= 0 {
+		if n, ok := api.Integer(q.GetAmount()); ok && bounded && n.Sign() >= 0 {
 			s.n = n
 		}
 		e.assets = append(e.assets, s)

@@ -88,6 +88,8 @@ func TestTheLargestStandsFirst(t *testing.T) {
 			[]*v1.Pending{waiting(1, "uid:1", "much", exactly(coin, "9")), waiting(2, "uid:1", "unread", unread), waiting(3, "uid:1", "little", exactly(coin, "1"))}, []string{"uid:1: much unread"}},
 		"an amount that is no number is larger than every amount": {
 			[]*v1.Pending{waiting(1, "uid:1", "much", exactly(coin, "9")), waiting(2, "uid:1", "odd", exactly(coin, "0x1")), waiting(3, "uid:1", "minus", exactly(coin, "-1"))}, []string{"uid:1: odd"}},
+		"an amount of more digits than any has is larger than every amount": {
+			[]*v1.Pending{waiting(1, "uid:1", "much", exactly(coin, "9")), waiting(2, "uid:1", "long", exactly(coin, strings.Repeat("0", 100)+"1"))}, []string{"uid:1: long"}},
 		"of two assets the largest of each is shown": {
 			[]*v1.Pending{waiting(1, "uid:1", "wei", exactly(coin, "900000000000")), waiting(2, "uid:1", "dollars", exactly(dollar, "5")), waiting(3, "uid:1", "cents", exactly(dollar, "4"))}, []string{"uid:1: wei dollars"}},
 		"the largest of an asset that the book has comes before that of one that it has not": {

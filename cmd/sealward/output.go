@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math/big"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/sealward/sealward/ipc/api"
 	"github.com/sealward/sealward/ipc/console"
 	"github.com/sealward/sealward/signer"
 )
@@ -135,7 +135,7 @@ func window(d *durationpb.Duration) string {
 // amount writes an integer that came as text, for a table; what is no integer is
 // shown as it is.
 func amount(text, asset string, names console.Names) string {
-	n, ok := new(big.Int).SetString(text, 10)
+	n, ok := api.Integer(text)
 	if !ok {
 		return text
 	}

@@ -88,13 +88,22 @@ func (r *intentReader) quantity(m *v1.Quantity) signer.Quantity {
 	if m.GetAmount() == "" {
 		return q
 	}
-	n, ok := new(big.Int).SetString(m.GetAmount(), 10)
-	if !ok || n.Sign() < 0 || len(m.GetAmount()) > 100 {
+	n, ok := Integer(m.GetAmount())
+	if !ok || n.Sign() < 0 {
 		r.fail("amount %.100q", m.GetAmount())
 		return q
 	}
 	q.N = n
 	return q
+}
+
+// Integer reads an integer of an answer; ok is false for what is none. The largest has 78
+// digits. To read as many as an answer can hold takes hours.
+func Integer(text string) (n *big.Int, ok bool) {
+	if len(text) > 100 {
+		return nil, false
+	}
+	return new(big.Int).SetString(text, 10)
 }
 
 func (r *intentReader) hash(s string) (sum [32]byte) {

@@ -212,3 +212,12 @@ func TestReadIntentRefusesWhatItDoesNotUnderstand(t *testing.T) {
 		})
 	}
 }
+
+// To read millions of digits as a number takes minutes, and nothing can be done meanwhile.
+func TestAnAmountOfMillionsOfDigitsIsRefusedAtOnce(t *testing.T) {
+	m := &v1.Intent{Version: 1, Kind: "evm.transaction", Fees: &v1.Quantity{Kind: "exact", Asset: "a", Amount: strings.Repeat("9", 4<<20)}}
+	began := time.Now()
+	if _, err := api.ReadIntent(m); err == nil || time.Since(began) > 5*time.Second {
+		t.Errorf("ReadIntent error = %v after %s, want one at once", err, time.Since(began))
+	}
+}
