@@ -182,7 +182,7 @@ func (g *sender) choose(names console.Names) {
 	}
 	chosen, strange := map[*queued]bool{}, map[*queued]bool{}
 	for m, e := range most {
-		if named(m, names) {
+		if named(m, names) || m == "asset " { // of an asset that nobody knows, which may be any
 			chosen[e] = true
 		} else {
 			strange[e] = true

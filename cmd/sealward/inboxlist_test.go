@@ -97,6 +97,8 @@ func TestTheLargestStandsFirst(t *testing.T) {
 		"strange assets do not push away what is known, and those that are not shown are counted": {
 			append(slices.Clone(spam), waiting(90, "uid:1", "dollars", exactly(dollar, "5")), waiting(91, "uid:2", "more", exactly(dollar, "6"))),
 			[]string{"uid:2: more", "uid:1: dollars s0 s1 s2 s3 +5"}},
+		"strange assets do not hide what may be any asset": {
+			append(slices.Clone(spam), waiting(90, "uid:1", "unread", unread)), []string{"uid:1: unread s0 s1 s2 s3 +5"}},
 		"a change of policy is not hidden by payments": {
 			append(slices.Clone(flood), &v1.Pending{Leaf: 90, Caller: "uid:1", Id: "policy", Class: "policy_change"}), []string{"uid:1: s49 policy"}},
 		"what asks for as much comes in the order in which it came": {
