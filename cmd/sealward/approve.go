@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/sealward/sealward/ipc/api"
 	v1 "github.com/sealward/sealward/ipc/api/sealward/v1"
@@ -162,6 +163,10 @@ func (c *cli) confirm(ctx context.Context, word string) error {
 		return errors.New("there is no terminal to ask on, so nothing was signed; run this on one, or give --yes after you read the request")
 	}
 	defer tty.Close()
+	// What was typed, or pasted, before the question is no answer to it (tcflush(3)).
+	if err := unix.IoctlSetInt(int(tty.Fd()), unix.TCFLSH, unix.TCIFLUSH); err != nil {
+		return fmt.Errorf("ask on the terminal: %w; nothing was signed", err)
+	}
 	fmt.Fprintf(tty, "\n%s? type yes: ", word)
 	answer := make(chan string, 1)
 	go func() { // a read of a terminal ends with the process, or with the line

@@ -164,3 +164,15 @@ func TestApprovalOnATerminal(t *testing.T) {
 		t.Errorf("exit code %d, heard %d:\n%s", code, len(d.heard), shown)
 	}
 }
+
+// A "yes" that is pasted with the command, or typed too early, is about nothing yet.
+func TestAYesBeforeTheQuestionApprovesNothing(t *testing.T) {
+	d, _ := payday(t)
+	p := sits(t, "--sockets", d.serve(t), "approve", "invoice-7", "--config", d.withSSH(t, ""))
+	p.types("yes\n")
+	p.waitsFor(`approve\? type yes: `)
+	p.types("no\n")
+	if code, shown := p.sees(); code != exitGeneral || len(d.heard) != 0 {
+		t.Errorf("exit code %d, heard %d:\n%s", code, len(d.heard), shown)
+	}
+}
