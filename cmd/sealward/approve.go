@@ -139,7 +139,7 @@ func (c *cli) speak(ctx context.Context, s *speech, id string) error {
 
 // consider shows a request, asks, and signs.
 func (c *cli) consider(ctx context.Context, a *approver, r reviewed, s *speech) ([]byte, error) {
-	if c.output == outputText {
+	if c.output == outputText || !s.yes { // who is asked reads it, whatever standard output is for
 		if err := a.showReview(c.stderr, r); err != nil {
 			return nil, err
 		}

@@ -176,3 +176,12 @@ func TestAYesBeforeTheQuestionApprovesNothing(t *testing.T) {
 		t.Errorf("exit code %d, heard %d:\n%s", code, len(d.heard), shown)
 	}
 }
+
+func TestWhoIsAskedIsShownWhatForWithJSONToo(t *testing.T) {
+	d, digest := payday(t)
+	p := sits(t, "-o", "json", "--sockets", d.serve(t), "approve", "invoice-7", "--config", d.withSSH(t, ""))
+	p.waitsFor(`approve\? type yes: `)
+	if shown := p.shown(); !strings.Contains(shown, digest) || !strings.Contains(shown, "2.5 usdc") {
+		t.Errorf("it asks before it shows what for:\n%s", shown)
+	}
+}
