@@ -34,7 +34,7 @@ type speech struct {
 func (c *cli) approveCommand() *cobra.Command {
 	s := speech{word: signer.WordApprove}
 	cmd := &cobra.Command{
-		Use:   "approve ID | approve --file FILE [--out SIGNED]",
+		Use:   "approve ID | approve [DIGEST] --file FILE [--out SIGNED]",
 		Short: "approve a request that waits, with your own token (admin socket)",
 		Long: `Approve a request that waits: fetch it, decode it here, compare what it does with what
 the daemon says, show it with its risks first, ask, and sign the digest of its proposal
@@ -47,23 +47,27 @@ the request, with its caller where that is needed: uid:1000/ID. With --yes nobod
 asked, and ID has to be the whole digest that was reviewed with "request show".
 
 With --file it works without a connection: FILE is what "request export" wrote
-elsewhere, and SIGNED is for "approval import".`,
+elsewhere, and SIGNED is for "approval import". DIGEST is what was reviewed; a FILE with
+another request is refused.`,
 		Args: arguments(0, 1, "one ID, or --file FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			id := strings.Join(args, "")
 			switch {
-			case (len(args) == 1) == (s.file != ""):
+			case id == "" && s.file == "":
 				return usage("sealward approve: want one ID, or --file FILE")
 			case s.out != "" && s.file == "":
 				return usage("--out is for --file; without it the approval is handed to the daemon")
-			case s.yes && s.file == "" && !versionWhole.MatchString(args[0]):
+			case id != "" && s.file != "" && !versionWhole.MatchString(id):
+				return usage("--file: beside it, ID has to be the whole digest of the proposal, 64 hexadecimal digits")
+			case s.yes && !versionWhole.MatchString(id):
 				return usage("--yes asks nobody, so ID has to be the whole digest of the proposal that you reviewed, 64 hexadecimal digits")
 			case s.validFor < 0:
 				return usage("--valid-for %s: want a duration that is longer than nothing", s.validFor)
 			}
 			if s.file != "" {
-				return c.approveFile(cmd.Context(), &s)
+				return c.approveFile(cmd.Context(), &s, id)
 			}
-			return c.speak(cmd.Context(), &s, args[0])
+			return c.speak(cmd.Context(), &s, id)
 		},
 	}
 	s.flags(cmd)
@@ -206,8 +210,9 @@ func showPosted(w io.Writer, word signer.Word, res *v1.PostApprovalResponse) err
 	return showQuorums(w, p.GetQuorums())
 }
 
-// approveFile approves where there is no connection.
-func (c *cli) approveFile(ctx context.Context, s *speech) error {
+// approveFile approves where there is no connection: the request of that digest, or the one
+// in the file where that is empty.
+func (c *cli) approveFile(ctx context.Context, s *speech, digest string) error {
 	a, err := c.loadApprover(s.approverFlags)
 	if err != nil {
 		return err
@@ -215,6 +220,9 @@ func (c *cli) approveFile(ctx context.Context, s *speech) error {
 	d, err := c.readDossierFile(s.file)
 	if err != nil {
 		return err
+	}
+	if told := d.told.GetPending().GetProposal(); digest != "" && told != digest {
+		return problems{fmt.Sprintf("%s has the proposal %.80q, not %s; nothing was signed", s.file, told, digest)}
 	}
 	r := a.examine(d)
 	out, err := createFile(s.out, false)

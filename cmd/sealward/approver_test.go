@@ -245,12 +245,12 @@ func TestAFileThatNamesAKeyTwiceGetsNoApproval(t *testing.T) {
 	d := &house{keys: []*v1.Key{evil}}
 	payload, err := admin.Order{Act: admin.ActEnable, Key: "treasury", Reason: "found"}.Encode()
 	must1(t, err)
-	d.waitsFor(t, "enable-1", signer.KindAdmin, string(payload), adminInfo, [32]byte{1})
+	digest := d.waitsFor(t, "enable-1", signer.KindAdmin, string(payload), adminInfo, [32]byte{1})
 	file := d.withSSH(t, "")
 	for name, keys := range map[string][]*v1.Key{"the wrong one first": {evil, apiKey(treasuryKey(t))}, "the right one first": {apiKey(treasuryKey(t)), evil}} {
 		text, err := dossier{told: d.pending[0], keys: keys}.encode(noon.AsTime())
 		must1(t, err)
-		if code, stdout, stderr := sealward(string(text), "approve", "--file", "-", "--yes", "--config", file); code != exitProblems || stdout != "" {
+		if code, stdout, stderr := sealward(string(text), "approve", digest, "--file", "-", "--yes", "--config", file); code != exitProblems || stdout != "" {
 			t.Errorf("%s: exit code %d:\n%s%s", name, code, stdout, stderr)
 		}
 	}
@@ -301,7 +301,7 @@ func TestApprovalWithoutAConnection(t *testing.T) {
 				t.Fatalf("export: exit code %d: %s", code, stderr)
 			}
 			nowhere := t.TempDir() // no socket
-			if code, _, stderr := sealward("", "--sockets", nowhere, "approve", "--file", request, "--out", signed, "--yes", "--config", file); code != exitOK {
+			if code, _, stderr := sealward("", "--sockets", nowhere, "approve", digest, "--file", request, "--out", signed, "--yes", "--config", file); code != exitOK {
 				t.Fatalf("approve: exit code %d: %s", code, stderr)
 			}
 			if code, stdout, stderr := sealward("", "approval", "show", signed); code != exitOK || !strings.Contains(stdout, digest) || !strings.Contains(stdout, "not verified here") {
@@ -336,11 +336,26 @@ func TestAFileThatWasChangedOnTheWayGetsNoApproval(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			changed := strings.Replace(string(text), c.old, c.new, -1)
-			code, stdout, stderr := sealward(changed, "approve", "--file", "-", "--yes", "--config", file)
+			code, stdout, stderr := sealward(changed, "approve", digest, "--file", "-", "--yes", "--config", file)
 			if code != c.code || stdout != "" || !strings.Contains(stderr, c.want) {
 				t.Errorf("exit code %d, want %d and %q:\n%s%s", code, c.code, c.want, stdout, stderr)
 			}
 		})
+	}
+}
+
+// Between "request show --file" and "approve --file --yes", another request took its place.
+func TestAYesIsForTheFileThatWasReviewed(t *testing.T) {
+	d, _ := payday(t)
+	file := d.withSSH(t, "")
+	another := d.waitsFor(t, "invoice-8", signer.KindEVMTransaction, strings.Replace(tokenPayment, "2625a0", "2625af", 1), treasuryKey(t), [32]byte{1})
+	request := filepath.Join(t.TempDir(), "request.json")
+	if code, _, stderr := sealward("", "--sockets", d.serve(t), "request", "export", "invoice-7", request); code != exitOK {
+		t.Fatalf("export: exit code %d: %s", code, stderr)
+	}
+	code, stdout, stderr := sealward("", "approve", another, "--file", request, "--yes", "--config", file)
+	if code != exitProblems || stdout != "" || !strings.Contains(stderr, "nothing was signed") {
+		t.Errorf("exit code %d:\n%s%s", code, stdout, stderr)
 	}
 }
 
@@ -427,16 +442,17 @@ func TestAWrongCommandLineSignsNothing(t *testing.T) {
 		args []string
 		want string
 	}{
-		"yes to a part of a digest":  {[]string{"approve", digest[:12], "--yes"}, "the whole digest"},
-		"yes to an id":               {[]string{"approve", "invoice-7", "--yes"}, "the whole digest"},
-		"an id and a file":           {[]string{"approve", digest, "--file", "x"}, "one ID, or --file FILE"},
-		"neither":                    {[]string{"approve"}, "one ID, or --file FILE"},
-		"a validity of less":         {[]string{"approve", digest, "--yes", "--valid-for", "-1h"}, "longer than nothing"},
-		"a rejection for no reason":  {[]string{"reject", digest, "--yes"}, "--reason is missing"},
-		"a freeze for no reason":     {[]string{"freeze", "--sign"}, "--reason is missing"},
-		"a thaw for no reason":       {[]string{"thaw"}, "--reason is missing"},
-		"a freeze nobody signs, out": {[]string{"freeze", "--reason", "x", "--out", "f"}, "--out is for --sign"},
-		"an empty file":              {[]string{"approve", "--file", ""}, "--file is empty"},
+		"yes to a part of a digest":      {[]string{"approve", digest[:12], "--yes"}, "the whole digest"},
+		"yes to an id":                   {[]string{"approve", "invoice-7", "--yes"}, "the whole digest"},
+		"yes to whatever is in a file":   {[]string{"approve", "--file", "x", "--yes"}, "the whole digest"},
+		"a part of a digest, and a file": {[]string{"approve", digest[:12], "--file", "x"}, "the whole digest"},
+		"neither":                        {[]string{"approve"}, "one ID, or --file FILE"},
+		"a validity of less":             {[]string{"approve", digest, "--yes", "--valid-for", "-1h"}, "longer than nothing"},
+		"a rejection for no reason":      {[]string{"reject", digest, "--yes"}, "--reason is missing"},
+		"a freeze for no reason":         {[]string{"freeze", "--sign"}, "--reason is missing"},
+		"a thaw for no reason":           {[]string{"thaw"}, "--reason is missing"},
+		"a freeze nobody signs, out":     {[]string{"freeze", "--reason", "x", "--out", "f"}, "--out is for --sign"},
+		"an empty file":                  {[]string{"approve", "--file", ""}, "--file is empty"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := append([]string{"--sockets", dir}, c.args...)

@@ -218,7 +218,7 @@ func (o *office) offline() {
 	p := o.asks(payment("offline", 8))
 	request, signed := o.carol.path("offline.request"), o.carol.path("offline.signed")
 	o.ann.runs("request", "export", p, request)
-	_, said := o.carol.runsWith("offline.hcl", "approve", "--yes", "--file", request, "--out", signed)
+	_, said := o.carol.runsWith("offline.hcl", "approve", "--yes", p, "--file", request, "--out", signed)
 	contains(o.t, "what carol reads", said, "0.1 eth", "Acme")
 	o.counts(p)
 	for _, again := range []string{"", "as it was before"} {

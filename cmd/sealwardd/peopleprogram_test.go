@@ -120,7 +120,7 @@ func (p *holder) approvesInAFile(proposal string, flags ...string) (signed []byt
 	p.t.Helper()
 	request, out := proposal+".request", proposal+".signed"
 	p.runs("request", "export", proposal, p.path(request))
-	p.runsWith("offline.hcl", append([]string{"approve", "--yes", "--file", p.path(request), "--out", p.path(out)}, flags...)...)
+	p.runsWith("offline.hcl", append([]string{"approve", "--yes", proposal, "--file", p.path(request), "--out", p.path(out)}, flags...)...)
 	return []byte(strings.TrimSuffix(p.read(out), "\n"))
 }
 
