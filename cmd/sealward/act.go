@@ -189,7 +189,7 @@ func whileTelling[T any](ctx context.Context, c *cli, socket, id string, tell fu
 	go func() {
 		defer close(ended)
 		// Where this fails, the call itself says what is wrong. The daemon may be back soon.
-		for c.watch(ctx, socket, id, "", tell) != nil && ctx.Err() == nil {
+		for c.watch(ctx, c.path(socket), id, "", tell) != nil && ctx.Err() == nil {
 			pause(ctx, time.Second)
 		}
 	}()
@@ -199,7 +199,7 @@ func whileTelling[T any](ctx context.Context, c *cli, socket, id string, tell fu
 
 // watch calls tell with each state of a request, until it is done.
 func (c *cli) watch(ctx context.Context, socket, id, caller string, tell func(id, state string)) error {
-	client := api.Dial(c.path(socket))
+	client := api.Dial(socket)
 	defer client.Close()
 	for known := ""; known != string(signer.ProgressDone); {
 		state, err := client.Watch(ctx, id, caller, known)

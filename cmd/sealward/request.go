@@ -164,7 +164,13 @@ func (c *cli) showOne(ctx context.Context, id, caller string, f approverFlags, n
 	if err != nil {
 		return err
 	}
-	res, err := on(c, whose(caller), func(client *api.Client) (*v1.GetRequestResponse, error) { return client.Request(ctx, id, caller) })
+	socket, err := c.whose(caller, f)
+	if err != nil {
+		return err
+	}
+	client := api.Dial(socket)
+	defer client.Close()
+	res, err := client.Request(ctx, id, caller)
 	if err != nil {
 		return err
 	}
@@ -207,7 +213,11 @@ happens (admin socket).`,
 			if len(args) == 0 {
 				return c.watchPending(cmd.Context(), f)
 			}
-			return c.watch(cmd.Context(), whose(caller), args[0], caller, func(id, state string) {
+			socket, err := c.whose(caller, f)
+			if err != nil {
+				return err
+			}
+			return c.watch(cmd.Context(), socket, args[0], caller, func(id, state string) {
 				_ = c.record(struct {
 					ID    string `json:"id"`
 					State string `json:"state"`
@@ -341,11 +351,15 @@ func (c *cli) export(ctx context.Context, f approverFlags, id, file string) erro
 }
 
 // whose is the socket that shows requests of a caller; of one's own, when it is empty.
-func whose(caller string) string {
-	if caller != "" {
-		return "admin"
+func (c *cli) whose(caller string, f approverFlags) (socket string, err error) {
+	if caller == "" {
+		return c.path("sign"), nil
 	}
-	return "sign"
+	a, err := c.anApprover(f)
+	if err != nil {
+		return "", err
+	}
+	return c.adminPath(a), nil
 }
 
 // states are what the states of a request mean.

@@ -117,6 +117,11 @@ func TestApproverHCLNamesTheSocket(t *testing.T) {
 	if code, _, stderr := sealward("", "approve", digest, "--yes", "--config", file); code != exitOK || len(d.heard) != 1 {
 		t.Errorf("exit code %d, heard %d: %s", code, len(d.heard), stderr)
 	}
+	for _, args := range [][]string{{"uid:1000/invoice-6"}, {"invoice-6", "--caller", "uid:1000"}} { // the daemon there does not know it
+		if code, _, stderr := sealward("", append([]string{"request", "show", "--config", file}, args...)...); code != exitNotFound {
+			t.Errorf("request show %q: exit code %d: %s", args, code, stderr)
+		}
+	}
 	code, _, stderr := sealward("", "--socket", filepath.Join(dir, "none.sock"), "approve", digest, "--yes", "--config", file)
 	if code != exitUnavailable || !regexp.MustCompile(`there is no socket .*none\.sock`).MatchString(stderr) {
 		t.Errorf("the socket of the command line is not used: exit code %d: %s", code, stderr)
