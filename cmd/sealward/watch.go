@@ -141,15 +141,19 @@ func (w *watcher) follow(ctx context.Context, client *api.Client, well func()) e
 			if err := w.hand(ctx, ev); err != nil {
 				return err
 			}
-			if err := w.position.advance(ev.GetLeaf()); err != nil {
-				return err
-			}
+			w.keep(ev.GetLeaf())
 		}
 		if p := res.GetPosition(); p > w.position.Leaf {
-			if err := w.position.advance(p); err != nil {
-				return err
-			}
+			w.keep(p)
 		}
+	}
+}
+
+// keep keeps the place. Where the disk is full, what comes next is not held up by that: it
+// may be what people have to know.
+func (w *watcher) keep(leaf uint64) {
+	if err := w.position.advance(leaf); err != nil {
+		fmt.Fprintf(w.stderr, "sealward: %s; what comes next is handed on, and comes again after a restart\n", console.Safe(err.Error()))
 	}
 }
 

@@ -241,6 +241,28 @@ func TestNothingIsMissedWhereNothingEverWaited(t *testing.T) {
 	g.stop()
 }
 
+// A full disk does not keep people from being told of a freeze.
+func TestEventsGoOnWhereThePositionCannotBeKept(t *testing.T) {
+	w := newWaitingRoom()
+	folder := filepath.Join(t.TempDir(), "kept")
+	must1(t, os.Mkdir(folder, 0o700))
+	position := filepath.Join(folder, "position")
+	g := watches(t, w.serve(t), position, time.Minute)
+	eventually(t, "the position", func() bool { return fileText(position) != "" })
+	must1(t, os.RemoveAll(folder)) // as good as full
+	w.happen("waits", waiting(0, "uid:1", "r1"))
+	w.happen("frozen", nil)
+	eventually(t, "both events", func() bool { return len(events(t, g.out.String())) == 2 })
+	eventually(t, "a word of it", func() bool { return strings.Contains(g.errors.String(), "--position: ") })
+	must1(t, os.Mkdir(folder, 0o700))
+	w.happen("thawed", nil)
+	eventually(t, "the position again", func() bool { return fileText(position) != "" })
+	g.stop()
+	if got := events(t, g.out.String()); len(got) != 3 {
+		t.Errorf("events = %q, want each once", got)
+	}
+}
+
 func TestAPositionThatIsNotOfThisJournalIsRefused(t *testing.T) {
 	w := newWaitingRoom(waiting(1, "uid:1", "before"))
 	dir := w.serve(t)
