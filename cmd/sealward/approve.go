@@ -134,11 +134,23 @@ func (c *cli) speak(ctx context.Context, s *speech, id string) error {
 	if err != nil {
 		return err
 	}
-	res, err := client.PostApproval(ctx, signed)
+	res, err := post(ctx, client, signed)
 	if err != nil {
 		return err
 	}
 	return c.answer(res, func(w io.Writer) error { return showPosted(w, s.word, res) })
+}
+
+// post hands in what was signed. Where no answer comes, it may count all the same.
+func post(ctx context.Context, client *api.Client, signed []byte) (*v1.PostApprovalResponse, error) {
+	res, err := client.PostApproval(ctx, signed)
+	switch code := signer.CodeOf(err); {
+	case err == nil:
+		return res, nil
+	case code == signer.CodeUnavailable, code == signer.CodeInternal, code == signer.CodePending:
+		return nil, &signer.Error{Code: signer.CodeUnavailable, Detail: "it is signed, and may have been handed in; look at the request again: " + message(err)}
+	}
+	return nil, err
 }
 
 // consider shows a request, asks, and signs.
@@ -153,7 +165,9 @@ func (c *cli) consider(ctx context.Context, a *approver, r reviewed, s *speech) 
 		return nil, err
 	}
 	if !s.yes {
-		if err := c.confirm(ctx, string(s.word)); err != nil {
+		p := r.told.GetPending()
+		what := fmt.Sprintf("%s %s/%s, proposal %.12s", s.word, p.GetCaller(), p.GetId(), p.GetProposal())
+		if err := c.confirm(ctx, console.Safe(what)); err != nil {
 			return nil, err
 		}
 	}
@@ -161,7 +175,7 @@ func (c *cli) consider(ctx context.Context, a *approver, r reviewed, s *speech) 
 }
 
 // confirm asks on the terminal of this process, whatever its streams are.
-func (c *cli) confirm(ctx context.Context, word string) error {
+func (c *cli) confirm(ctx context.Context, what string) error {
 	tty, err := os.OpenFile(terminal, os.O_RDWR, 0)
 	if err != nil {
 		return errors.New("there is no terminal to ask on, so nothing was signed; run this on one, or give --yes after you read the request")
@@ -171,7 +185,7 @@ func (c *cli) confirm(ctx context.Context, word string) error {
 	if err := unix.IoctlSetInt(int(tty.Fd()), unix.TCFLSH, unix.TCIFLUSH); err != nil {
 		return fmt.Errorf("ask on the terminal: %w; nothing was signed", err)
 	}
-	fmt.Fprintf(tty, "\n%s? type yes: ", word)
+	fmt.Fprintf(tty, "\n%s? type yes: ", what)
 	answer := make(chan string, 1)
 	go func() { // a read of a terminal ends with the process, or with the line
 		line, _ := bufio.NewReader(tty).ReadString('\n')
@@ -224,6 +238,7 @@ func (c *cli) approveFile(ctx context.Context, s *speech, digest string) error {
 	if told := d.told.GetPending().GetProposal(); digest != "" && told != digest {
 		return problems{fmt.Sprintf("%s has the proposal %.80q, not %s; nothing was signed", s.file, told, digest)}
 	}
+	c.notice(fmt.Sprintf("the file was written at %s; what came since, it does not say", d.exported.Format(time.RFC3339)))
 	r := a.examine(d)
 	out, err := createFile(s.out, false)
 	if err != nil {
@@ -316,7 +331,7 @@ func (c *cli) importApproval(ctx context.Context, f approverFlags, path string) 
 	}
 	client := api.Dial(c.adminPath(a))
 	defer client.Close()
-	res, err := client.PostApproval(ctx, signed)
+	res, err := post(ctx, client, signed)
 	if err != nil {
 		return err
 	}

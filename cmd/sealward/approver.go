@@ -60,6 +60,22 @@ func approverPath() (path, home string, err error) {
 // loadApprover reads approver.hcl and the approver's own names. Whoever could write them
 // could have anything approved, so that nobody but the approver and root may.
 func (c *cli) loadApprover(f approverFlags) (*approver, error) {
+	a, err := c.bareApprover(f)
+	if err != nil || a.Book == "" {
+		return a, err
+	}
+	src, err := trustfile.Read(a.Book)
+	if err != nil {
+		return nil, fmt.Errorf("book: %w", err)
+	}
+	beside := func(name string) ([]byte, error) { return trustfile.Read(filepath.Join(filepath.Dir(a.Book), name)) }
+	a.book, err = policy.LoadBook(a.Book, src, policy.Env{Files: beside})
+	return a, err
+}
+
+// bareApprover reads approver.hcl alone, for what needs no names: a freeze must not wait
+// for a book to be mended.
+func (c *cli) bareApprover(f approverFlags) (*approver, error) {
 	path, home, err := approverPath()
 	if err != nil && f.config == "" {
 		return nil, err
@@ -82,15 +98,7 @@ func (c *cli) loadApprover(f approverFlags) (*approver, error) {
 	}
 	a := &approver{Approver: *cfg, path: path, now: c.now, tell: func(text string) { c.notice(text) }}
 	a.askPIN = func(ctx context.Context, prompt string) ([]byte, error) { return c.askPIN(ctx, f.pinentry, prompt) }
-	if a.Book == "" {
-		return a, nil
-	}
-	if src, err = trustfile.Read(a.Book); err != nil {
-		return nil, fmt.Errorf("book: %w", err)
-	}
-	beside := func(name string) ([]byte, error) { return trustfile.Read(filepath.Join(filepath.Dir(a.Book), name)) }
-	a.book, err = policy.LoadBook(a.Book, src, policy.Env{Files: beside})
-	return a, err
+	return a, nil
 }
 
 // anApprover loads approver.hcl where there is one. Without it, a request can be looked

@@ -145,7 +145,7 @@ func TestApprovalOnATerminal(t *testing.T) {
 	file := d.withSoftHSM(t, signer.AlgorithmP256)
 	dir := d.serve(t)
 	p := sits(t, "--sockets", dir, "approve", "invoice-7", "--config", file)
-	p.waitsFor(`approve\? type yes: `)
+	p.waitsFor(`approve [^?]*\? type yes: `)
 	if !strings.Contains(p.shown(), digest) {
 		t.Errorf("it asks before it shows what for:\n%s", p.shown())
 	}
@@ -158,7 +158,7 @@ func TestApprovalOnATerminal(t *testing.T) {
 	}
 
 	p = sits(t, "--sockets", dir, "approve", "invoice-7", "--config", file)
-	p.waitsFor(`approve\? type yes: `)
+	p.waitsFor(`approve [^?]*\? type yes: `)
 	p.types("y\n")
 	if code, shown := p.sees(); code != exitGeneral || len(d.heard) != 1 || !strings.Contains(shown, "not confirmed; nothing was signed") {
 		t.Errorf("exit code %d, heard %d:\n%s", code, len(d.heard), shown)
@@ -170,7 +170,7 @@ func TestAYesBeforeTheQuestionApprovesNothing(t *testing.T) {
 	d, _ := payday(t)
 	p := sits(t, "--sockets", d.serve(t), "approve", "invoice-7", "--config", d.withSSH(t, ""))
 	p.types("yes\n")
-	p.waitsFor(`approve\? type yes: `)
+	p.waitsFor(`approve [^?]*\? type yes: `)
 	p.types("no\n")
 	if code, shown := p.sees(); code != exitGeneral || len(d.heard) != 0 {
 		t.Errorf("exit code %d, heard %d:\n%s", code, len(d.heard), shown)
@@ -180,7 +180,7 @@ func TestAYesBeforeTheQuestionApprovesNothing(t *testing.T) {
 func TestWhoIsAskedIsShownWhatForWithJSONToo(t *testing.T) {
 	d, digest := payday(t)
 	p := sits(t, "-o", "json", "--sockets", d.serve(t), "approve", "invoice-7", "--config", d.withSSH(t, ""))
-	p.waitsFor(`approve\? type yes: `)
+	p.waitsFor(`approve [^?]*\? type yes: `)
 	if shown := p.shown(); !strings.Contains(shown, digest) || !strings.Contains(shown, "2.5 usdc") {
 		t.Errorf("it asks before it shows what for:\n%s", shown)
 	}

@@ -25,6 +25,7 @@ type dossier struct {
 	keys []*v1.Key // those that an administrative request names
 	// policies are those that a change of policy is from and to, and the one that decided.
 	policies []*v1.GetPolicyResponse
+	exported time.Time // of a file, by whoever wrote it
 }
 
 // fetchDossier asks the daemon for it.
@@ -138,7 +139,7 @@ func readDossier(data []byte) (dossier, error) {
 	if f.Format != dossierFormat {
 		return dossier{}, fmt.Errorf("its format is %.60q; this program reads %q, as `sealward request export` writes it", f.Format, dossierFormat)
 	}
-	d := dossier{told: &v1.GetPendingResponse{}}
+	d := dossier{told: &v1.GetPendingResponse{}, exported: f.Exported}
 	err = protojson.Unmarshal(f.Pending, d.told)
 	for _, raw := range f.Keys {
 		k := &v1.Key{}

@@ -20,6 +20,23 @@ func (c *cli) adminPath(a *approver) string {
 	return c.path("admin")
 }
 
+// mostPending is how many requests an approver's program takes a daemon's word for.
+const mostPending = 100_000
+
+// goesOn refuses a page of a list that would never end.
+func goesOn(after uint64, page []*v1.Pending, before int) error {
+	for _, p := range page {
+		if p.GetLeaf() <= after {
+			return fmt.Errorf("the daemon lists leaf %d after leaf %d; it does not speak this API", p.GetLeaf(), after)
+		}
+		after = p.GetLeaf()
+	}
+	if before+len(page) > mostPending {
+		return fmt.Errorf("the daemon lists more than %d requests; this program takes no more", mostPending)
+	}
+	return nil
+}
+
 // allPending lists every request that waits, page by page.
 func allPending(ctx context.Context, client *api.Client) (all []*v1.Pending, err error) {
 	for after := uint64(0); ; after = all[len(all)-1].GetLeaf() {
@@ -31,8 +48,8 @@ func allPending(ctx context.Context, client *api.Client) (all []*v1.Pending, err
 		if len(some) == 0 {
 			return all, nil
 		}
-		if last := some[len(some)-1].GetLeaf(); last <= after {
-			return nil, fmt.Errorf("the daemon lists leaf %d after leaf %d; it does not speak this API", last, after)
+		if err := goesOn(after, some, len(all)); err != nil {
+			return nil, err
 		}
 		all = append(all, some...)
 	}

@@ -44,15 +44,14 @@ With --out the signed word goes to a file, for "approval import" elsewhere.`,
 }
 
 func (c *cli) freeze(ctx context.Context, s *speech, sign bool) error {
-	a, err := c.anApprover(s.approverFlags)
-	if err != nil {
+	a, err := c.bareApprover(s.approverFlags)
+	switch {
+	case !sign && err != nil && s.config == "": // then it is the socket where sockets are
+		return c.postFreeze(ctx, c.adminPath(&approver{}), s.reason, nil)
+	case err != nil:
 		return err
-	}
-	if !sign {
+	case !sign:
 		return c.postFreeze(ctx, c.adminPath(a), s.reason, nil)
-	}
-	if a, err = c.loadApprover(s.approverFlags); err != nil { // now it has to be there
-		return err
 	}
 	out, err := createFile(s.out, false)
 	if err != nil {

@@ -89,9 +89,10 @@ type (
 		err   error
 	}
 	pageMsg struct {
-		gen  int
-		page []*v1.Pending
-		err  error
+		gen   int
+		after uint64
+		page  []*v1.Pending
+		err   error
 	}
 	watchMsg struct {
 		gen    int
@@ -128,7 +129,7 @@ func (d *desk) page(ctx context.Context, gen int, after uint64) tea.Msg {
 	ctx, cancel := context.WithTimeout(ctx, callPatience)
 	defer cancel()
 	res, err := d.client.ListPending(ctx, after, pageSize)
-	return pageMsg{gen, res.GetPending(), err}
+	return pageMsg{gen, after, res.GetPending(), err}
 }
 
 func (d *desk) watch(ctx context.Context, gen int, after uint64) tea.Msg {
@@ -169,7 +170,7 @@ func (d *desk) say(ctx context.Context, word signer.Word, s *reading, reason str
 	}
 	ctx, cancel := context.WithTimeout(ctx, callPatience)
 	defer cancel()
-	return d.client.PostApproval(ctx, signed)
+	return post(ctx, d.client, signed)
 }
 
 // terminalTurn has the terminal while something is signed.

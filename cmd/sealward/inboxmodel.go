@@ -170,6 +170,9 @@ func (m *inbox) onPage(msg pageMsg) tea.Cmd {
 	if msg.err != nil {
 		return m.lose(msg.err)
 	}
+	if err := goesOn(msg.after, msg.page, len(m.loading)); err != nil {
+		return m.lose(err)
+	}
 	gen, after := m.gen, uint64(0)
 	for _, p := range msg.page {
 		m.loading[same(p)] = newQueued(p, m.desk.approver.Name)
