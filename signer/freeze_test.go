@@ -339,3 +339,22 @@ func TestAFreezeHoldsBackWhatAnActHasADeviceDo(t *testing.T) {
 		}
 	}
 }
+
+// Approvers who come through one account share its part of what is bounded.
+func TestAFreezeIsTakenFromAUidThatAsksTooOften(t *testing.T) {
+	tr := openTreasury(t, twoOfThree)
+	var err error
+	for range 2000 {
+		if err = tr.hear([]byte("nonsense")); signer.CodeOf(err) == signer.CodeOverloaded {
+			break
+		}
+	}
+	if signer.CodeOf(err) != signer.CodeOverloaded {
+		t.Fatalf("Hear error = %v, want code %q", err, signer.CodeOverloaded)
+	}
+	freeze := tr.says("dave", signer.Approval{Word: signer.WordFreeze, Reason: "a token is lost"})
+	if _, err := tr.engine.Freeze(t.Context(), root, "", freeze); err != nil || tr.engine.Frozen() == "" {
+		t.Errorf("Freeze error = %v; frozen: %q", err, tr.engine.Frozen())
+	}
+	tr.audit()
+}

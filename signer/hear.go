@@ -13,6 +13,9 @@ import (
 // sends it need not be the approver: the signature says who that is.
 func (e *Engine) Hear(ctx context.Context, c Caller, signed []byte) (h Heard, prior bool, err error) {
 	ctx = context.WithoutCancel(ctx)
+	if c.Identified && !e.rate.pay(c, 0, e.c.Now()) { // a freeze does not wait for others of its uid
+		return Heard{}, false, askedTooOften()
+	}
 	if h, err = e.verified(ctx, c, signed); err != nil {
 		return Heard{}, false, err
 	}
@@ -49,8 +52,6 @@ func (e *Engine) verified(ctx context.Context, c Caller, signed []byte) (Heard, 
 		return Heard{}, &Error{Code: CodeUnauthenticated, Detail: "the kernel does not say who is asking"}
 	case e.c.Approvals == nil:
 		return Heard{}, invalid("this daemon has no means to verify approvals")
-	case !e.rate.pay(c, 0, e.c.Now()):
-		return Heard{}, askedTooOften()
 	case len(signed) > MaxSignedApproval:
 		return Heard{}, e.refuse(ctx, c, Request{}, invalid("the signed approval has %d bytes; the most is %d", len(signed), MaxSignedApproval))
 	}
