@@ -43,7 +43,7 @@ func (b *brake) frozen() *Error {
 	if b.why == "" {
 		return nil
 	}
-	return &Error{Code: CodeFrozen, Detail: "it is frozen: nothing is signed or released until the approvers thaw it; the operator knows why"}
+	return &Error{Code: CodeFrozen, Detail: "nothing is signed or released until the approvers thaw it; the operator knows why"}
 }
 
 // orNil is the error as an interface, which is nil where it is.

@@ -193,7 +193,7 @@ func (o *office) freeze() error {
 	pay := []string{"sign", "--kind", "evm.transaction", "--key", "hot", "--id", "payout-1", o.example("payout.json")}
 	o.say("    The daemon is restarted, and that changes nothing: a payment that policy would allow is not signed.")
 	o.shown = []string{"sealward: "}
-	if _, err := o.sealward(5, "frozen at", pay...); err != nil {
+	if _, err := o.sealward(5, "frozen: nothing is signed or released", pay...); err != nil {
 		return err
 	}
 	o.say("    To go on takes two of them. Carol counts now:")
