@@ -127,10 +127,13 @@ type clerk struct {
 	result string
 	err    error
 	before func() // runs while it works
+	absent error  // of candidates
 }
 
-func (*clerk) Candidate(_ context.Context, version string) ([]byte, error) {
-	return []byte("policy " + version), nil
+func (c *clerk) Candidate(_ context.Context, version string) ([]byte, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return []byte("policy " + version), c.absent
 }
 
 func (c *clerk) Act(_ context.Context, a signer.Act) ([]byte, error) {

@@ -221,7 +221,11 @@ func (e *Engine) settle(ctx context.Context, was Recorded, end string, settled c
 func (e *Engine) redecide(ctx context.Context, was Recorded, end string) (rec Recorded, key ManagedKey, decoder Decoder, replaced bool, err error) {
 	box := e.policy.Load()
 	p, key, decoder, err := e.renew(ctx, box, was)
-	if err != nil && end == "" {
+	switch {
+	case err == nil || end != "":
+	case CodeOf(err) == CodeUnavailable: // it may be understood later
+		return Recorded{}, key, decoder, false, err
+	default:
 		end = "it cannot be done any more: " + detailOf(err)
 	}
 	var kept error // why it may not be done just now

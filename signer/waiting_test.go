@@ -473,3 +473,31 @@ func TestAPolicyThatComesBackBringsNoApprovalsBack(t *testing.T) {
 	tr.waits("r")
 	tr.audit()
 }
+
+// A disk that fails for a moment is no reason to end what people approved.
+func TestAChangeWhoseCandidateIsOutOfReachWaitsOn(t *testing.T) {
+	tr := openTreasury(t, twoOfThree)
+	next := tr.asking(2, twoOfThree)
+	tr.adopts(next)
+	if _, err := tr.act("c", changeFrom(1, 2)); signer.CodeOf(err) != signer.CodeWaiting {
+		t.Fatalf("Sign error = %v, want code %q", err, signer.CodeWaiting)
+	}
+	absent := func(err error) {
+		tr.clerk.mu.Lock()
+		defer tr.clerk.mu.Unlock()
+		tr.clerk.absent = err
+	}
+	absent(&signer.Error{Code: signer.CodeUnavailable, Detail: "the journal cannot be read"})
+	tr.approve("ann")
+	tr.approve("bob")
+	time.Sleep(50 * time.Millisecond) // until that is settled
+	tr.proposal()                     // it waits
+	absent(nil)
+	if _, err := tr.act("c", changeFrom(1, 2)); err != nil {
+		t.Errorf("asked again: %v", err)
+	}
+	if tr.engine.Policy().Version() != next.Version() {
+		t.Error("the policy did not change")
+	}
+	tr.audit()
+}
