@@ -430,10 +430,10 @@ func (m *model) actions() map[string]func(*rapid.T) {
 }
 
 // TestNothingIsSignedWithoutItsQuorum is the model; -rapid.checks says how many histories,
-// three hundred by default.
+// two hundred by default.
 func TestNothingIsSignedWithoutItsQuorum(t *testing.T) {
 	seen := &met{n: map[string]int{}}
-	const rounds = 3 // of a hundred histories each, unless -rapid.checks says otherwise
+	const rounds = 2 // of a hundred histories each, unless -rapid.checks says otherwise
 	for range rounds {
 		rapid.Check(t, func(rt *rapid.T) {
 			folders := 0
