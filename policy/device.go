@@ -18,6 +18,8 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"golang.org/x/crypto/ssh"
+
+	"github.com/sealward/sealward/signer"
 )
 
 // device is what an approver approves with: a key, by a certificate or as an SSH key.
@@ -166,9 +168,6 @@ func certificates(src []byte) (out []*x509.Certificate, err error) {
 	return out, nil
 }
 
-// leastRSA is in bits: what SP 800-57 part 1, table 2 has for 112 bits of security.
-const leastRSA = 2048
-
 // approving returns the SubjectPublicKeyInfo of a key that can sign approvals.
 func approving(key any) ([]byte, error) {
 	switch k := key.(type) {
@@ -178,8 +177,8 @@ func approving(key any) ([]byte, error) {
 			return nil, errors.New("has a key of another curve; want P-256, P-384 or P-521")
 		}
 	case *rsa.PublicKey:
-		if k.N.BitLen() < leastRSA {
-			return nil, fmt.Errorf("has an RSA key of %d bits; want at least %d", k.N.BitLen(), leastRSA)
+		if k.N.BitLen() < signer.LeastRSA {
+			return nil, fmt.Errorf("has an RSA key of %d bits; want at least %d", k.N.BitLen(), signer.LeastRSA)
 		}
 	default:
 		return nil, errors.New("has a key that signs no approvals; want one of P-256, P-384, P-521, Ed25519 or RSA")

@@ -198,7 +198,7 @@ func TestMisplacedPeople(t *testing.T) {
 		"a verified user of a plain SSH key":      {person("ssh_key = \"approvers/fay.pub\"\n«user_verification» = false"), "this key is of type ssh-ed25519"},
 		"a verified user in words":                {person("ssh_key = \"approvers/emil-sk.pub\"\nuser_verification = «\"no\"»"), "want true or false"},
 		"an SSH key that is not there":            {person("ssh_key = «\"approvers/gus.pub\"»"), "read the SSH key of approver \"a\""},
-		"an SSH key elsewhere":                    {person("ssh_key = «\"/root/.ssh/id.pub\"»"), "want a name below the folder"},
+		"an SSH key elsewhere":                    {person("ssh_key = «\"/approvers/id.pub\"»"), "want a name below the folder"},
 		"an SSH key that is a certificate":        {person("ssh_key = «\"approvers/dora.pem\"»"), "write certificate in place of ssh_key"},
 		"a certificate that is an SSH key":        {person("certificate = «\"approvers/fay.pub\"»"), "write ssh_key in place of certificate"},
 		"a role twice":                            {person("ssh_key = \"approvers/fay.pub\"\nroles = [\"x\", «\"x\"»]"), "in the list twice"},

@@ -107,7 +107,7 @@ func (e *Engine) run(ctx context.Context, c Caller, r Request) (Result, error) {
 		if !e.rate.pay(c, 0, e.c.Now()) {
 			return Result{}, askedTooOften()
 		}
-		if rec, key, decoder, err = e.settle(ctx, rec, "", nil); err != nil {
+		if rec, key, decoder, err = e.settle(ctx, rec, ""); err != nil {
 			return Result{}, err
 		}
 	case rec.Waits:

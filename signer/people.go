@@ -2,6 +2,10 @@ package signer
 
 import "slices"
 
+// LeastRSA is how many bits an RSA key must have for what it signs to be an approval: 112
+// bits of security (SP 800-57 part 1, table 2; RFC 7518, 3.3).
+const LeastRSA = 2048
+
 // People are those whom a policy names to approve.
 type People struct {
 	// Approvers are in the order of their names.

@@ -166,11 +166,14 @@ func (e *Engine) attend(proposal [32]byte) {
 		return
 	}
 	settled := make(chan struct{})
+	done := sync.OnceFunc(func() { close(settled) })
 	run, begun := e.begin(was.Proposal.Caller, was.Proposal.Request, func() (Result, error) {
-		rec, key, decoder, err := e.settle(ctx, was, "", settled)
+		defer done() // also where it panics
+		rec, key, decoder, err := e.settle(ctx, was, "")
 		if err != nil {
 			return Result{}, err
 		}
+		done()
 		return e.finish(ctx, key, decoder, rec)
 	})
 	switch {
@@ -185,12 +188,8 @@ func (e *Engine) attend(proposal [32]byte) {
 }
 
 // settle decides again on a request that waits, and returns it where it may be done. end
-// says why it is to wait no longer; empty: that is decided. settled is closed when it is,
-// unless it is nil.
-func (e *Engine) settle(ctx context.Context, was Recorded, end string, settled chan<- struct{}) (rec Recorded, key ManagedKey, decoder Decoder, err error) {
-	if settled != nil {
-		defer close(settled)
-	}
+// says why it is to wait no longer; empty: that is decided.
+func (e *Engine) settle(ctx context.Context, was Recorded, end string) (rec Recorded, key ManagedKey, decoder Decoder, err error) {
 	old := was.Proposal.Digest()
 	for replaced := true; replaced; {
 		rec, key, decoder, replaced, err = e.redecide(ctx, was, end)
@@ -412,7 +411,7 @@ func (e *Engine) Cancel(ctx context.Context, c Caller, id, reason string) error 
 			end += ": " + strings.ToValidUTF8(reason, "\uFFFD")
 		}
 		run, begun := e.begin(rec.Proposal.Caller, rec.Proposal.Request, func() (Result, error) {
-			_, _, _, err := e.settle(ctx, rec, end, nil)
+			_, _, _, err := e.settle(ctx, rec, end)
 			return Result{}, err
 		})
 		if run == nil {

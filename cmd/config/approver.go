@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/gohcl"
@@ -157,10 +156,7 @@ func (r *approverReader) known(keys map[string]string, b approverKey, at hcl.Ran
 	case !validName(b.Name) || b.Name == signer.AdminKey:
 		r.failAt(at, "Unsuitable name", fmt.Sprintf("A key's name is made of a-z 0-9 - and is not %q, which stands for Sealward itself.", signer.AdminKey))
 	}
-	keys[b.Name] = r.string(b.Fingerprint, "")
-	if b.Fingerprint != nil && !fingerprint.MatchString(keys[b.Name]) {
-		r.fail(b.Fingerprint, "Unsuitable fingerprint", "It is sha256: and 64 hexadecimal digits, as `sealward keys show` prints it.")
-	}
+	keys[b.Name] = r.print(b.Fingerprint)
 }
 
 func (r *approverReader) device(b approverDevice, at hcl.Range) (d ApproverDevice) {
@@ -186,10 +182,9 @@ func (r *approverReader) device(b approverDevice, at hcl.Range) (d ApproverDevic
 	if given != 1 {
 		r.failAt(at, "What is it?", "A device has exactly one of pkcs11 { ... }, piv { ... } and ssh { ... }.")
 	}
-	d.Token.Name, d.Token.Secret.Typed = "approver", true
-	d.Token.Environment, d.Token.Readable, d.Token.Writable, d.Token.Network = r.environment(b.Environment), r.paths(b.Readable), r.paths(b.Writable), r.bool(b.Network)
-	d.Token.Timeout = r.duration(b.Timeout, 10*time.Second, 100*time.Millisecond, 10*time.Minute)
-	d.Token.TouchTimeout = r.duration(b.TouchTimeout, 30*time.Second, time.Second, 10*time.Minute)
+	t := r.worker(tokenBlock{Name: "approver", Environment: b.Environment, Readable: b.Readable, Writable: b.Writable, Network: b.Network, Timeout: b.Timeout, TouchTimeout: b.TouchTimeout})
+	t.PKCS11, t.PIV, t.Secret.Typed = d.Token.PKCS11, d.Token.PIV, true
+	d.Token = t
 	return d
 }
 
@@ -213,17 +208,6 @@ func (r *approverReader) pkcs11Key(d *ApproverDevice, b approverPKCS11, at hcl.R
 func (r *approverReader) pivKey(d *ApproverDevice, b approverPIV, at hcl.Range) {
 	r.must(b.Serial, "serial", at)
 	r.must(b.Slot, "slot", at)
-	d.Locator, d.Padding = r.string(b.Slot, ""), r.padding(b.Padding)
-	if b.Slot != nil && !slot.MatchString(d.Locator) {
-		r.fail(b.Slot, "Unsuitable slot", `A slot is "9a", "9c", "9d", "9e", or "82" to "95".`)
-	}
+	d.Locator, d.Padding = r.slot(b.Slot), r.padding(b.Padding)
 	d.Token.PIV = &PIV{Serial: uint32(r.int(b.Serial, 0, 1, 1<<32-1)), Reader: r.string(b.Reader, ""), Socket: r.path(b.Socket)}
-}
-
-func (r *approverReader) padding(a *hcl.Attribute) signer.Padding {
-	p := signer.Padding(r.string(a, string(signer.PaddingPSS)))
-	if p != signer.PaddingPSS && p != signer.PaddingPKCS1 {
-		r.fail(a, "Unsuitable padding", `The padding of an RSA key is "pss" or "pkcs1".`)
-	}
-	return p
 }

@@ -234,10 +234,7 @@ func (r *reader) keys(c *Config, blocks []keyBlock) {
 			r.failAt(at, "Unsuitable name", fmt.Sprintf("A key's name is made of a-z 0-9 - and is not %q, which stands for Sealward itself.", "sealward"))
 		}
 		seen[b.Name] = true
-		k := Key{Name: b.Name, Token: r.string(b.Token, ""), Chains: r.strings(b.Chains), Statements: r.bool(b.Statements), Fingerprint: r.string(b.Print, "")}
-		if k.Fingerprint != "" && !fingerprint.MatchString(k.Fingerprint) {
-			r.fail(b.Print, "Unsuitable fingerprint", "It is sha256: and 64 hexadecimal digits, as `sealward keys show` prints it.")
-		}
+		k := Key{Name: b.Name, Token: r.string(b.Token, ""), Chains: r.strings(b.Chains), Statements: r.bool(b.Statements), Fingerprint: r.print(b.Print)}
 		if t, ok := tokens[k.Token]; ok {
 			r.locator(&k, b, t, at)
 		} else if b.Token != nil {

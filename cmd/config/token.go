@@ -156,12 +156,7 @@ func (r *reader) tokens(c *Config, blocks []tokenBlock) {
 			r.failAt(at, "Unsuitable name", "A token's name is made of a-z 0-9 -.")
 		}
 		seen[b.Name] = true
-		t := Token{
-			Name: b.Name, Worker: r.path(b.Worker), Environment: r.environment(b.Environment),
-			Readable: r.paths(b.Readable), Writable: r.paths(b.Writable), Network: r.bool(b.Network),
-			Timeout:      r.duration(b.Timeout, 10*time.Second, 100*time.Millisecond, 10*time.Minute),
-			TouchTimeout: r.duration(b.TouchTimeout, 30*time.Second, time.Second, 10*time.Minute),
-		}
+		t := r.worker(b)
 		if t.Worker != "" {
 			for _, a := range []*hcl.Attribute{b.Environment, b.Readable, b.Writable, b.Network} {
 				if a != nil {
@@ -292,15 +287,46 @@ func (r *reader) locator(k *Key, b keyBlock, t Token, at hcl.Range) {
 	case "file":
 		k.Locator = r.path(b.File)
 	case "slot":
-		if k.Locator = r.string(b.Slot, ""); !slot.MatchString(k.Locator) {
-			r.fail(b.Slot, "Unsuitable slot", `A slot is "9a", "9c", "9d", "9e", or "82" to "95".`)
-		}
+		k.Locator = r.slot(b.Slot)
 	default:
 		k.Locator = r.string(b.URI, "")
 	}
-	switch k.Padding = signer.Padding(r.string(b.Padding, string(signer.PaddingPSS))); k.Padding {
-	case signer.PaddingPSS, signer.PaddingPKCS1:
-	default:
-		r.fail(b.Padding, "Unsuitable padding", `The padding of an RSA key is "pss" or "pkcs1".`)
+	k.Padding = r.padding(b.Padding)
+}
+
+// worker reads what the process that drives a token is given.
+func (r *reader) worker(b tokenBlock) Token {
+	return Token{
+		Name: b.Name, Worker: r.path(b.Worker), Environment: r.environment(b.Environment),
+		Readable: r.paths(b.Readable), Writable: r.paths(b.Writable), Network: r.bool(b.Network),
+		Timeout:      r.duration(b.Timeout, 10*time.Second, 100*time.Millisecond, 10*time.Minute),
+		TouchTimeout: r.duration(b.TouchTimeout, 30*time.Second, time.Second, 10*time.Minute),
 	}
+}
+
+// slot reads that of a key in a PIV card.
+func (r *reader) slot(a *hcl.Attribute) string {
+	s := r.string(a, "")
+	if a != nil && !slot.MatchString(s) {
+		r.fail(a, "Unsuitable slot", `A slot is "9a", "9c", "9d", "9e", or "82" to "95".`)
+	}
+	return s
+}
+
+// print reads the fingerprint of a key; empty where there is none.
+func (r *reader) print(a *hcl.Attribute) string {
+	s := r.string(a, "")
+	if a != nil && !fingerprint.MatchString(s) {
+		r.fail(a, "Unsuitable fingerprint", "It is sha256: and 64 hexadecimal digits, as `sealward keys show` prints it.")
+	}
+	return s
+}
+
+// padding reads that of an RSA key, "pss" by default.
+func (r *reader) padding(a *hcl.Attribute) signer.Padding {
+	p := signer.Padding(r.string(a, string(signer.PaddingPSS)))
+	if p != signer.PaddingPSS && p != signer.PaddingPKCS1 {
+		r.fail(a, "Unsuitable padding", `The padding of an RSA key is "pss" or "pkcs1".`)
+	}
+	return p
 }

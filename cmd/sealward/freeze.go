@@ -109,12 +109,24 @@ func showFrozen(w io.Writer, res *v1.FreezeResponse) error {
 }
 
 func (c *cli) thawCommand() *cobra.Command {
-	a := act{Order: admin.Order{Act: admin.ActThaw}}
-	cmd := &cobra.Command{
-		Use: "thaw --reason TEXT [--recovery]", Short: "ask that signing goes on after a freeze (admin socket)",
-		Long: `Ask that signing goes on. It takes the approvals that the policy names for an act of
+	return c.reasonedCommand(admin.ActThaw, "thaw", "ask that signing goes on after a freeze (admin socket)",
+		`Ask that signing goes on. It takes the approvals that the policy names for an act of
 class thaw: without them it waits, and the exit code is 8. With --recovery it takes those
-of the policy's recovery quorum instead.`,
+of the policy's recovery quorum instead.`)
+}
+
+func (c *cli) policyTrustCommand() *cobra.Command {
+	return c.reasonedCommand(admin.ActTrustFile, "trust-file", "ask that this host may trust the policy on disk (admin socket)",
+		`Ask that the daemon may, from its next start on, put the policy on disk in force without
+being asked, if sealward.hcl says trust_policy_file = true. Until that is approved, the
+setting stays without effect.`)
+}
+
+// reasonedCommand asks for an act that is made of its reason alone.
+func (c *cli) reasonedCommand(what, name, short, long string) *cobra.Command {
+	a := act{Order: admin.Order{Act: what}}
+	cmd := &cobra.Command{
+		Use: name + " --reason TEXT [--recovery]", Short: short, Long: long,
 		Args: arguments(0, 0, "nothing"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := required(cmd, "reason"); err != nil {
@@ -132,24 +144,4 @@ of the policy's recovery quorum instead.`,
 func reasonAndRecovery(cmd *cobra.Command, o *admin.Order) {
 	cmd.Flags().StringVar(&o.Reason, "reason", "", "why, for the record and for whoever decides: `text`")
 	cmd.Flags().BoolVar(&o.Recovery, "recovery", false, "have the recovery quorum asked, in place of those whom the rules name")
-}
-
-func (c *cli) policyTrustCommand() *cobra.Command {
-	a := act{Order: admin.Order{Act: admin.ActTrustFile}}
-	cmd := &cobra.Command{
-		Use: "trust-file --reason TEXT [--recovery]", Short: "ask that this host may trust the policy on disk (admin socket)",
-		Long: `Ask that the daemon may, from its next start on, put the policy on disk in force without
-being asked, if sealward.hcl says trust_policy_file = true. Until that is approved, the
-setting stays without effect.`,
-		Args: arguments(0, 0, "nothing"),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := required(cmd, "reason"); err != nil {
-				return err
-			}
-			return c.act(cmd, &a)
-		},
-	}
-	a.flags(cmd)
-	reasonAndRecovery(cmd, &a.Order)
-	return cmd
 }

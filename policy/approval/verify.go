@@ -17,10 +17,6 @@ import (
 	"github.com/sealward/sealward/signer"
 )
 
-// leastRSA is the fewest bits of an RSA key whose signatures are worth something
-// (RFC 7518, 3.3).
-const leastRSA = 2048
-
 // Verifier verifies signed approvals. It satisfies [signer.Approvals].
 type Verifier struct{}
 
@@ -93,8 +89,8 @@ func enrolled(d signer.Device) (key, error) {
 
 // strong refuses keys of RSA that are too short.
 func strong(pub any) error {
-	if k, ok := pub.(*rsa.PublicKey); ok && k.N.BitLen() < leastRSA {
-		return fmt.Errorf("the enrolled RSA key has %d bits; want %d or more: enrol another one", k.N.BitLen(), leastRSA)
+	if k, ok := pub.(*rsa.PublicKey); ok && k.N.BitLen() < signer.LeastRSA {
+		return fmt.Errorf("the enrolled RSA key has %d bits; want %d or more: enrol another one", k.N.BitLen(), signer.LeastRSA)
 	}
 	return nil
 }
